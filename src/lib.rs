@@ -1,0 +1,13 @@
+//! stead, a process manager for Linux production hosts. README.md has the architecture; start reading at `core`.
+
+pub mod api;
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod core;
+pub mod daemon;
+pub mod holder;
+pub mod logs;
+pub mod metrics;
+pub mod model;
+pub mod sys;

@@ -1,0 +1,122 @@
+//! What people ask of stead, and what they are told.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AppName, InstanceId};
+use super::selector::Selector;
+use super::signal::Signal;
+use super::spec::AppSpec;
+
+/// Something a person asked for that changes the world.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// Deploys each spec: a new app starts, a changed one is rolled, an equal one gets what is down started.
+    /// All or none is taken.
+    Deploy {
+        specs: Vec<AppSpec>,
+    },
+    /// Starts what is down, with the settings it has; rolls what is outdated.
+    Start {
+        selectors: Vec<Selector>,
+    },
+    Stop {
+        selectors: Vec<Selector>,
+    },
+    /// Rolls everything selected; starts what is down.
+    Restart {
+        selectors: Vec<Selector>,
+    },
+    /// SIGKILL to the whole cgroup, and down.
+    Kill {
+        selectors: Vec<Selector>,
+    },
+    /// Stops and forgets whole apps.
+    Delete {
+        selectors: Vec<Selector>,
+    },
+    Signal {
+        selectors: Vec<Selector>,
+        signal: Signal,
+    },
+    Scale {
+        app: AppName,
+        to: ScaleTo,
+    },
+    /// Counters and back-off to zero; `errored` becomes `stopped`.
+    Reset {
+        selectors: Vec<Selector>,
+    },
+    /// Stops everything, keeping what is wanted for the next start of the daemon.
+    Shutdown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScaleTo {
+    Count(u32),
+    By(i32),
+    /// The count of the app's file.
+    Configured,
+}
+
+/// Why a request was refused. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Denied {
+    #[error("nothing matches \"{0}\"")]
+    NoMatch(String),
+    #[error("no app is named \"{0}\"")]
+    NoSuchApp(String),
+    #[error("bad pattern {pattern}: {why}")]
+    BadPattern { pattern: String, why: String },
+    #[error("\"{0}\" stops one instance of an app; only whole apps can be deleted")]
+    NotAnApp(String),
+    #[error("the generation of \"{0}\" has no meaning for this command")]
+    Generation(String),
+    #[error("app {app} can have from 1 to {max} instances, not {asked}")]
+    Instances { app: AppName, asked: i64, max: u32 },
+    #[error("stead is shutting down")]
+    ShuttingDown,
+    #[error("\"{0}\" is given twice")]
+    Twice(AppName),
+}
+
+/// How an accepted request ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What became of each instance concerned, in order.
+    pub instances: Vec<InstanceOutcome>,
+    /// Things the person should know although all went well.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceOutcome {
+    pub instance: InstanceId,
+    pub result: InstanceResult,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceResult {
+    Started,
+    /// It ran already, as asked.
+    Unchanged,
+    Replaced,
+    Stopped,
+    Signalled,
+    Reset,
+    /// Why it did not become what was asked. The instance that ran before, if any, still runs unless `lost`.
+    Failed {
+        why: String,
+    },
+    /// A later request changed what is wanted of it.
+    Superseded,
+}
+
+/// The largest number of instances of one app.
+pub const INSTANCES_MAX: u32 = 1000;
+
+impl Outcome {
+    pub fn failed(&self) -> bool {
+        self.instances.iter().any(|i| matches!(i.result, InstanceResult::Failed { .. } | InstanceResult::Superseded))
+    }
+}
