@@ -86,3 +86,65 @@ pub struct AppView {
 pub struct Snapshot {
     pub apps: Vec<Arc<AppView>>,
 }
+
+/// One instance with its measured figures: a row of `stead list`, and, field for field, an object of `list --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    pub id: u32,
+    pub app: String,
+    /// `api/2`.
+    pub instance: String,
+    pub namespace: String,
+    /// None while nothing runs.
+    pub pid: Option<i32>,
+    pub status: Status,
+    /// None while nothing runs and nothing is queued.
+    pub generation: Option<Generation>,
+    pub ready: bool,
+    pub revision: u64,
+    /// It runs older settings than those deployed.
+    pub outdated: bool,
+    pub uptime_ms: Option<u64>,
+    pub restarts: u64,
+    pub memory_bytes: Option<u64>,
+    pub memory_peak_bytes: Option<u64>,
+    /// Of one core, since the last sample at least 500 ms old, else since the start.
+    pub cpu_percent: Option<f64>,
+    pub tasks: Option<u64>,
+    /// TCP ports it listens on, in order.
+    pub ports: Vec<u16>,
+    /// Below the cgroup mount; None on a host without writable cgroups.
+    pub cgroup: Option<String>,
+    pub user: String,
+    pub last_exit: Option<ExitStatus>,
+}
+
+/// How the latest run ended, in the terms of `list --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitStatus {
+    pub reason: String,
+    pub code: Option<i32>,
+    pub signal: Option<String>,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub at: u64,
+    pub message: Option<String>,
+}
+
+/// What `stead show` adds to a row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceDetail {
+    pub status: InstanceStatus,
+    pub memory_anon_bytes: Option<u64>,
+    pub memory_file_bytes: Option<u64>,
+    pub fds: Option<u64>,
+    /// True where figures come from procfs instead of the instance's own cgroup.
+    pub sampled: bool,
+    /// Every proc of the instance, the speaking one first: `api/2@17 running pid 4711`.
+    pub procs: Vec<String>,
+    /// Where its log lines go.
+    pub log_files: Vec<String>,
+    /// When a waiting instance is started again, in milliseconds from now.
+    pub due_ms: Option<u64>,
+    /// What a person should know about it, such as why it is replaced old-first.
+    pub notes: Vec<String>,
+}
