@@ -1,0 +1,424 @@
+//! `org.stead.Stead1.Manager`, the whole of the control interface.
+//! Owns: the methods' signatures and how their arguments are read. A method that starts a job answers with the job's
+//! path at once; signals tell the rest.
+//! Never: knows what a request does; it hands it to `api::Handle`.
+
+use std::collections::BTreeMap;
+
+use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
+use zbus::zvariant::{ObjectPath, OwnedFd, OwnedObjectPath, OwnedValue};
+use zbus::{Connection, fdo, interface};
+
+use super::error::{Error, ErrorKind};
+use super::options::{Options, Reader, refuse_all};
+use super::wire::{self, InstanceRow};
+use super::{job, value};
+use crate::api::{Caller, Handle, Job, LogQuery, RawApp};
+use crate::model::ids::AppName;
+use crate::model::request::{Request, ScaleTo};
+use crate::model::selector::Selector;
+use crate::model::signal::Signal;
+use crate::model::time::Wall;
+
+/// How many past lines `FollowLogs` gives unless asked for a number: as many as PM2 shows.
+const LOG_LINES: u32 = 15;
+
+/// Which way a peer came in, and so how much is known of it.
+#[derive(Debug, Clone, Copy)]
+pub enum Door {
+    /// The socket told who it is when it connected.
+    Private(Caller),
+    /// Many senders share the connection; each message is looked up.
+    System,
+}
+
+/// The object at `/org/stead/Stead1`.
+#[derive(Debug)]
+pub struct Manager {
+    handle: Handle,
+    door: Door,
+}
+
+impl Manager {
+    pub fn new(handle: Handle, door: Door) -> Self {
+        Self { handle, door }
+    }
+
+    async fn admit(&self, connection: &Connection, header: &Header<'_>) -> Result<Caller, Error> {
+        match self.door {
+            Door::Private(caller) => Ok(caller),
+            Door::System => match sender_uid(connection, header).await {
+                Some(0) => Ok(Caller { uid: 0 }),
+                _ => Err(Error {
+                    kind: ErrorKind::AccessDenied,
+                    text: "stead serves root only: run it with sudo".to_owned(),
+                }),
+            },
+        }
+    }
+
+    async fn submit(&self, from: From<'_>, request: Request) -> Result<OwnedObjectPath, Error> {
+        self.admit(from.connection, &from.header).await?;
+        from.follow(self.handle.submit(request).await?)
+    }
+}
+
+/// None if the bus does not know, as when the sender has left meanwhile.
+async fn sender_uid(connection: &Connection, header: &Header<'_>) -> Option<u32> {
+    let sender = header.sender()?.to_owned();
+    let bus = fdo::DBusProxy::new(connection).await.ok()?;
+    bus.get_connection_unix_user(sender.into()).await.ok()
+}
+
+/// Whence a call came, and so where its job's signals go.
+struct From<'a> {
+    connection: &'a Connection,
+    header: Header<'a>,
+}
+
+impl From<'_> {
+    fn follow(&self, job: Job) -> Result<OwnedObjectPath, Error> {
+        let unavailable = |error: zbus::Error| Error { kind: ErrorKind::Unavailable, text: error.to_string() };
+        let mut emitter = SignalEmitter::new(self.connection, super::ROOT).map_err(unavailable)?;
+        // On the system bus the asker alone is told: what an app is called is not everyone's business.
+        if let Some(sender) = self.header.sender() {
+            emitter = emitter.set_destination(sender.to_owned().into());
+        }
+        let path = job::path(job.id);
+        tokio::spawn(job::announce(job, emitter.into_owned()));
+        Ok(path)
+    }
+}
+
+fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>, Error> {
+    texts.iter().map(|text| Selector::parse(text).map_err(|e| Error::argument(e.to_string()))).collect()
+}
+
+/// For what changes something: nothing named is a mistake, never "all".
+fn parse_named(texts: &[String]) -> Result<Vec<Selector>, Error> {
+    if texts.is_empty() {
+        return Err(Error::argument("no selector is given: name an app, or \"all\""));
+    }
+    parse_selectors(texts)
+}
+
+/// `4`, `+1`, `-1`, or nothing for the configured count.
+fn parse_scale(text: &str) -> Result<ScaleTo, Error> {
+    let bad = || Error::argument(format!("bad number of instances \"{text}\": use N, +N or -N"));
+    let (sign, digits) = match text.as_bytes() {
+        [] => return Ok(ScaleTo::Configured),
+        [b'+', ..] => (Some(1), &text[1..]),
+        [b'-', ..] => (Some(-1), &text[1..]),
+        _ => (None, text),
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(bad());
+    }
+    match sign {
+        Some(sign) => digits.parse::<i32>().map(|n| ScaleTo::By(sign * n)).map_err(|_| bad()),
+        None => digits.parse().map(ScaleTo::Count).map_err(|_| bad()),
+    }
+}
+
+fn read_apps(apps: Vec<BTreeMap<String, OwnedValue>>) -> Result<Vec<RawApp>, Error> {
+    if apps.is_empty() {
+        return Err(Error::argument("no app is given"));
+    }
+    apps.iter().map(value::app_from_dict).collect()
+}
+
+fn read_query(selectors: &[String], options: Options) -> Result<LogQuery, Error> {
+    let mut options = Reader::new(options);
+    let query = LogQuery {
+        selectors: parse_selectors(selectors)?,
+        lines: options.take("lines")?.unwrap_or(LOG_LINES),
+        since: options.take("since")?.map(Wall),
+        follow: options.take("follow")?.unwrap_or(false),
+        out: options.take("out")?.unwrap_or(true),
+        err: options.take("err")?.unwrap_or(true),
+        events: options.take("events")?.unwrap_or(true),
+    };
+    options.finish()?;
+    Ok(query)
+}
+
+#[interface(name = "org.stead.Stead1.Manager")]
+impl Manager {
+    /// Deploys apps, all or none: a new one starts, a changed one is rolled, an equal one gets what is down started.
+    /// Each app is a dictionary of config keys.
+    async fn start_apps(
+        &self,
+        apps: Vec<BTreeMap<String, OwnedValue>>,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        let caller = self.admit(connection, &header).await?;
+        refuse_all(options)?;
+        let job = self.handle.deploy(read_apps(apps)?, caller).await?;
+        From { connection, header }.follow(job)
+    }
+
+    /// Starts what is down, with the settings it has; rolls what is outdated.
+    async fn start(
+        &self,
+        selectors: Vec<String>,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        refuse_all(options)?;
+        let request = Request::Start { selectors: parse_named(&selectors)? };
+        self.submit(From { connection, header }, request).await
+    }
+
+    /// Stops gracefully; the app stays known.
+    async fn stop(
+        &self,
+        selectors: Vec<String>,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        refuse_all(options)?;
+        let request = Request::Stop { selectors: parse_named(&selectors)? };
+        self.submit(From { connection, header }, request).await
+    }
+
+    /// Rolls everything selected; starts what is down.
+    async fn restart(
+        &self,
+        selectors: Vec<String>,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        refuse_all(options)?;
+        let request = Request::Restart { selectors: parse_named(&selectors)? };
+        self.submit(From { connection, header }, request).await
+    }
+
+    /// SIGKILL to everything in the instances' cgroups.
+    async fn kill(
+        &self,
+        selectors: Vec<String>,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        refuse_all(options)?;
+        let request = Request::Kill { selectors: parse_named(&selectors)? };
+        self.submit(From { connection, header }, request).await
+    }
+
+    /// Stops and forgets whole apps.
+    async fn delete(
+        &self,
+        selectors: Vec<String>,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        refuse_all(options)?;
+        let request = Request::Delete { selectors: parse_named(&selectors)? };
+        self.submit(From { connection, header }, request).await
+    }
+
+    /// Counters and back-off to zero; what is errored becomes stopped.
+    async fn reset(
+        &self,
+        selectors: Vec<String>,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        refuse_all(options)?;
+        let request = Request::Reset { selectors: parse_named(&selectors)? };
+        self.submit(From { connection, header }, request).await
+    }
+
+    /// Sends a signal, by name or number, to the main process of each instance.
+    async fn signal(
+        &self,
+        selectors: Vec<String>,
+        signal: &str,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        refuse_all(options)?;
+        let signal = Signal::parse(signal).map_err(|e| Error::argument(e.to_string()))?;
+        let request = Request::Signal { selectors: parse_named(&selectors)?, signal };
+        self.submit(From { connection, header }, request).await
+    }
+
+    /// Changes how many instances an app has: "4", "+1", "-1", or "" for the configured count.
+    async fn scale(
+        &self,
+        app: &str,
+        to: &str,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        refuse_all(options)?;
+        let app = AppName::parse(app).map_err(|e| Error::argument(e.to_string()))?;
+        let request = Request::Scale { app, to: parse_scale(to)? };
+        self.submit(From { connection, header }, request).await
+    }
+
+    /// Stops everything, then the daemon and the holder. What was running is wanted again at the next start.
+    async fn shutdown(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        refuse_all(options)?;
+        self.submit(From { connection, header }, Request::Shutdown).await
+    }
+
+    /// What StartApps would do: (app, instance or "", action, why).
+    async fn plan_apps(
+        &self,
+        apps: Vec<BTreeMap<String, OwnedValue>>,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<(String, String, String, String)>, Error> {
+        let caller = self.admit(connection, &header).await?;
+        refuse_all(options)?;
+        let plan = self.handle.plan(read_apps(apps)?, caller).await?;
+        Ok(plan.into_iter().map(wire::plan_to_wire).collect())
+    }
+
+    /// One struct for each instance, figures fresh; all of them if no selector is given.
+    async fn list_instances(
+        &self,
+        selectors: Vec<String>,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<InstanceRow>, Error> {
+        self.admit(connection, &header).await?;
+        refuse_all(options)?;
+        let list = self.handle.list(parse_selectors(&selectors)?).await?;
+        Ok(list.into_iter().map(InstanceRow::from).collect())
+    }
+
+    /// Whole apps: settings, instances, and what there is to say of each.
+    async fn show_apps(
+        &self,
+        selectors: Vec<String>,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<BTreeMap<String, OwnedValue>>, Error> {
+        self.admit(connection, &header).await?;
+        refuse_all(options)?;
+        let apps = self.handle.show(parse_selectors(&selectors)?).await?;
+        Ok(apps.into_iter().map(wire::app_to_dict).collect())
+    }
+
+    /// The read end of a pipe on which log lines come in frames. Options: lines (u), since (t, ns), follow, out, err,
+    /// events (b).
+    async fn follow_logs(
+        &self,
+        selectors: Vec<String>,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedFd, Error> {
+        self.admit(connection, &header).await?;
+        let query = read_query(&selectors, options)?;
+        Ok(self.handle.logs(query).await?.into())
+    }
+
+    /// Empties the log files of the selected apps; the answer names the files.
+    async fn flush_logs(
+        &self,
+        selectors: Vec<String>,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<String>, Error> {
+        self.admit(connection, &header).await?;
+        refuse_all(options)?;
+        Ok(self.handle.flush(parse_named(&selectors)?).await?)
+    }
+
+    /// What stead found on this host: (level, subject, text, mend).
+    async fn doctor(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<(String, String, String, String)>, Error> {
+        self.admit(connection, &header).await?;
+        Ok(self.handle.doctor().await?.into_iter().map(wire::finding_to_wire).collect())
+    }
+
+    /// The daemon's version.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> &str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    /// A job has begun, concerning these instances. It may come before the reply that carries the job's path.
+    #[zbus(signal)]
+    pub(super) async fn job_new(
+        emitter: &SignalEmitter<'_>,
+        id: u64,
+        job: ObjectPath<'_>,
+        instances: Vec<String>,
+    ) -> zbus::Result<()>;
+
+    /// A job is done with one instance: started, unchanged, replaced, stopped, signalled, reset, failed, superseded.
+    #[zbus(signal)]
+    pub(super) async fn job_progress(
+        emitter: &SignalEmitter<'_>,
+        id: u64,
+        instance: &str,
+        result: &str,
+        why: &str,
+    ) -> zbus::Result<()>;
+
+    /// A job is over, "done" or "failed": (instance, result, why) for each, and notes for the person who asked.
+    #[zbus(signal)]
+    pub(super) async fn job_removed(
+        emitter: &SignalEmitter<'_>,
+        id: u64,
+        job: ObjectPath<'_>,
+        result: &str,
+        outcomes: Vec<(String, String, String)>,
+        notes: Vec<String>,
+    ) -> zbus::Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_absolute_relative_or_the_configured_one() {
+        assert_eq!(parse_scale("4"), Ok(ScaleTo::Count(4)));
+        assert_eq!(parse_scale("+2"), Ok(ScaleTo::By(2)));
+        assert_eq!(parse_scale("-1"), Ok(ScaleTo::By(-1)));
+        assert_eq!(parse_scale(""), Ok(ScaleTo::Configured));
+        for text in ["x", "+", "0x4", "4 ", "1.5", "+-1", "99999999999"] {
+            assert_eq!(parse_scale(text).unwrap_err().kind, ErrorKind::InvalidArgument, "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn nothing_named_never_means_everything() {
+        assert_eq!(parse_named(&[]).unwrap_err().kind, ErrorKind::InvalidArgument);
+    }
+
+    #[test]
+    fn a_log_query_has_pm2s_defaults_and_refuses_what_it_does_not_know() {
+        let query = read_query(&["api".into()], Options::new()).unwrap();
+        assert_eq!((query.lines, query.follow, query.out, query.err, query.events), (15, false, true, true, true));
+        assert!(read_query(&["a b".into()], Options::new()).is_err());
+    }
+}

@@ -1,0 +1,217 @@
+//! Where the daemon listens: the private socket, and the system bus when there is one.
+//! Owns: who is let in at each door, and the life of a connection.
+//! Never: stops serving because one peer misbehaves.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use zbus::Guid;
+use zbus::connection::{Builder, Connection};
+
+use super::manager::{Door, Manager};
+use super::{NAME, PRIVATE, ROOT};
+use crate::api::{Caller, Handle};
+
+/// How long a connection that cannot be accepted, for want of file descriptors say, is left in the queue before the
+/// next try: accept(2) would fail again at once, and the daemon would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Makes the private socket, in place of one that a dead daemon left. The runtime directory must exist.
+pub fn bind_private(runtime_dir: &Path) -> io::Result<UnixListener> {
+    // Bound under another name, so that `private` never stands there with a mode it should not have, and so that the
+    // moment it appears is the moment somebody listens: `stead` waits for that.
+    let (path, draft) = (runtime_dir.join(PRIVATE), runtime_dir.join(".private.new"));
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&draft)?;
+    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&draft, &path)?;
+    Ok(listener)
+}
+
+/// Serves the private socket for as long as the future is polled. Root and the daemon's own user are let in.
+pub async fn serve_private(listener: UnixListener, handle: Handle) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let guid = Guid::generate();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (guid, handle) = (guid.clone().to_owned(), handle.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = serve_peer(stream, guid.into(), handle).await {
+                        tracing::debug!(%error, "private connection ended");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection on the private socket");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve_peer(stream: UnixStream, guid: Guid<'static>, handle: Handle) -> zbus::Result<()> {
+    let uid = stream.peer_cred()?.uid();
+    if uid != 0 && uid != nix::unistd::geteuid().as_raw() {
+        tracing::warn!(uid, "refused a connection on the private socket");
+        return Ok(());
+    }
+    let manager = Manager::new(handle, Door::Private(Caller { uid }));
+    let connection = Builder::unix_stream(stream).server(guid)?.p2p().serve_at(ROOT, manager)?.build().await?;
+    connection.closed().await;
+    Ok(())
+}
+
+/// Takes the name on the system bus and serves there. None if this host has no system bus. The name is held until the
+/// connection is dropped; `closed()` tells when the bus has gone away.
+pub async fn serve_system(handle: Handle) -> zbus::Result<Option<Connection>> {
+    let manager = Manager::new(handle, Door::System);
+    // Served before the name is asked for, or a call that activates the service would find nothing.
+    match Builder::system()?.serve_at(ROOT, manager)?.name(NAME)?.build().await {
+        Ok(connection) => Ok(Some(connection)),
+        Err(zbus::Error::InputOutput(error)) if absent(error.kind()) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn absent(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::Arc;
+
+    use tokio::sync::{mpsc, watch};
+
+    use super::*;
+    use crate::api::{Ask, Finding, FindingLevel, Job, JobUpdate, RawApp, Refusal};
+    use crate::bus::error::ErrorKind;
+    use crate::bus::proxy::{Client, ClientError, JobNews};
+    use crate::model::ids::{AppName, InstanceId, JobId, Slot};
+    use crate::model::request::{Denied, InstanceOutcome, InstanceResult, Outcome, Request};
+    use crate::model::status::Snapshot;
+
+    /// A client, and the daemon's mailbox behind the server it talks to.
+    async fn pair() -> (Client, mpsc::Receiver<Ask>) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (asks, mailbox) = mpsc::channel(8);
+        let handle = Handle::new(asks, watch::channel(Arc::new(Snapshot::default())).1);
+        tokio::spawn(serve_peer(theirs, Guid::generate(), handle));
+        (Client::over(ours).await.unwrap(), mailbox)
+    }
+
+    fn outcome(app: &str, result: InstanceResult) -> InstanceOutcome {
+        InstanceOutcome { instance: InstanceId { app: AppName::parse(app).unwrap(), slot: Slot(0) }, result }
+    }
+
+    fn kind(error: ClientError) -> ErrorKind {
+        match error {
+            ClientError::Refused(error) => error.kind,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_that_was_done_before_anybody_listened_is_told_whole() {
+        let (mut client, mut mailbox) = pair().await;
+        tokio::spawn(async move {
+            let Some(Ask::Submit { request: Request::Stop { selectors }, answer }) = mailbox.recv().await else {
+                panic!("not a stop");
+            };
+            assert_eq!(selectors.len(), 1);
+            let (updates, receiver) = mpsc::unbounded_channel();
+            let failed = outcome("api", InstanceResult::Failed { why: "it would not".into() });
+            updates.send(JobUpdate::Progress(failed.clone())).unwrap();
+            let done = Outcome { instances: vec![failed.clone()], notes: vec!["a note".into()] };
+            updates.send(JobUpdate::Done(done)).unwrap();
+            answer.send(Ok(Job { id: JobId(9), instances: vec![failed.instance], updates: receiver })).unwrap();
+        });
+        let mut news = Vec::new();
+        let end = client.act("Stop", &["api".into()], &mut |n| news.push(n)).await.unwrap();
+        assert!(end.failed);
+        assert_eq!(end.instances[0].why, "it would not");
+        assert_eq!(end.notes, ["a note"]);
+        assert_eq!(news[0], JobNews::New { instances: vec!["api/0".into()] });
+        assert_eq!(news[1], JobNews::Progress(end.instances[0].clone()));
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_daemon_goes_down_ends_as_failed() {
+        let (mut client, mut mailbox) = pair().await;
+        tokio::spawn(async move {
+            let Some(Ask::Deploy { apps, answer, .. }) = mailbox.recv().await else { panic!("not a deploy") };
+            assert_eq!(apps[0].given_name(), Some("api"));
+            let (_, updates) = mpsc::unbounded_channel();
+            answer.send(Ok(Job { id: JobId(1), instances: Vec::new(), updates })).unwrap();
+        });
+        let apps = [RawApp::new([("name".to_owned(), "api".into())])];
+        assert!(client.start_apps(&apps, &mut |_| {}).await.unwrap().failed);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_reaches_the_client_with_its_name_and_words() {
+        let (mut client, mut mailbox) = pair().await;
+        tokio::spawn(async move {
+            let Some(Ask::List { answer, .. }) = mailbox.recv().await else { panic!("not a list") };
+            answer.send(Err(Refusal::Denied(Denied::NoMatch("api".into())))).unwrap();
+        });
+        let error = client.list(&["api".into()]).await.unwrap_err();
+        assert_eq!(error.to_string(), "nothing matches \"api\"");
+        assert_eq!(kind(error), ErrorKind::NoMatch);
+        // These never reach the daemon's task.
+        assert_eq!(
+            kind(client.act("Stop", &["a b".into()], &mut |_| {}).await.unwrap_err()),
+            ErrorKind::InvalidArgument
+        );
+        assert_eq!(kind(client.act("Stop", &[], &mut |_| {}).await.unwrap_err()), ErrorKind::InvalidArgument);
+        assert_eq!(kind(client.scale("api", "0x", &mut |_| {}).await.unwrap_err()), ErrorKind::InvalidArgument);
+    }
+
+    #[tokio::test]
+    async fn logs_come_over_a_descriptor_of_their_own() {
+        let (mut client, mut mailbox) = pair().await;
+        tokio::spawn(async move {
+            let Some(Ask::Logs { query, answer }) = mailbox.recv().await else { panic!("not logs") };
+            assert_eq!((query.lines, query.follow, query.events), (3, true, false));
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            std::io::Write::write_all(&mut writer, b"line").unwrap();
+            answer.send(Ok(reader.into())).unwrap();
+        });
+        let options =
+            crate::bus::proxy::LogOptions { lines: 3, since: None, follow: true, out: true, err: true, events: false };
+        let mut text = String::new();
+        let fd = client.logs(&[], &options).await.unwrap();
+        std::fs::File::from(fd).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "line");
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_is_gone_is_an_error_and_no_hang() {
+        let (mut client, mailbox) = pair().await;
+        drop(mailbox);
+        assert_eq!(kind(client.doctor().await.unwrap_err()), ErrorKind::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn findings_cross_the_bus() {
+        let (mut client, mut mailbox) = pair().await;
+        let finding =
+            Finding { level: FindingLevel::Bad, subject: "cgroups".into(), text: "x".into(), mend: String::new() };
+        let sent = finding.clone();
+        tokio::spawn(async move {
+            let Some(Ask::Doctor { answer }) = mailbox.recv().await else { panic!("not a doctor") };
+            answer.send(vec![sent]).unwrap();
+        });
+        assert_eq!(client.doctor().await.unwrap(), [finding]);
+    }
+}
