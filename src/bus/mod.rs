@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arguments;
 pub mod error;
 pub mod job;
 pub mod manager;

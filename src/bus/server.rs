@@ -45,7 +45,7 @@ pub async fn serve_private(listener: UnixListener, handle: Handle) -> io::Result
             Ok((stream, _)) => {
                 let (guid, handle) = (guid.clone().to_owned(), handle.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = serve_peer(stream, guid.into(), handle).await {
+                    if let Err(error) = serve_peer(stream, guid, handle).await {
                         tracing::debug!(%error, "private connection ended");
                     }
                 });
