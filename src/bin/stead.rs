@@ -1,1 +1,4 @@
-fn main() {}
+//! `stead`, the command people type.
+fn main() -> std::process::ExitCode {
+    stead::cli::main()
+}

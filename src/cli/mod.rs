@@ -1,1 +1,56 @@
+//! `stead`, the command people type: words to requests, answers to words.
+//! Owns: the grammar, what is printed and the exit codes.
+//! Never: does what only the daemon may: it holds no power of its own, and speaks D-Bus as anybody could.
 
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod caller;
+pub mod commands;
+pub mod exit;
+pub mod flags;
+pub mod human;
+pub mod launch;
+pub mod logview;
+pub mod paths;
+pub mod progress;
+pub mod read;
+pub mod report;
+pub mod session;
+pub mod spec;
+pub mod table;
+pub mod talk;
+pub mod target;
+pub mod views;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The program: reads the command line, does what it says, and ends with a code of `exit`.
+pub fn main() -> ExitCode {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed stderr leaves only the code to tell it by.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::Code::Usage as u8 } else { 0 });
+        }
+    };
+    let session = session::Session::new(cli.color);
+    // One thread: a command has one thing to wait for, and a cold `list` has no time to start others.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            session.talk.note(&format!("cannot start: {error}"));
+            return ExitCode::from(exit::Code::Failed as u8);
+        }
+    };
+    match runtime.block_on(commands::run(&session, cli.verb)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            session.talk.failure(&failure);
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}

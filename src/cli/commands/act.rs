@@ -1,0 +1,36 @@
+//! `stop`, `restart`, `delete`, `kill`, `reset`: what takes selectors and nothing else.
+
+use super::super::exit::{Failure, Result};
+use super::super::report;
+use super::super::session::Session;
+use crate::model::selector::Selector;
+
+/// One of these verbs.
+pub(super) struct Act {
+    verb: &'static str,
+    method: &'static str,
+    doing: &'static str,
+    /// What is left can be shown.
+    table: bool,
+}
+
+pub(super) const STOP: Act = Act { verb: "stop", method: "Stop", doing: "stopping", table: true };
+pub(super) const RESTART: Act = Act { verb: "restart", method: "Restart", doing: "restarting", table: true };
+pub(super) const DELETE: Act = Act { verb: "delete", method: "Delete", doing: "deleting", table: false };
+pub(super) const KILL: Act = Act { verb: "kill", method: "Kill", doing: "killing", table: true };
+pub(super) const RESET: Act = Act { verb: "reset", method: "Reset", doing: "resetting", table: true };
+
+pub(super) async fn run(session: &Session, act: &Act, selectors: &[String]) -> Result {
+    check(selectors)?;
+    let mut client = session.connect(act.verb).await?;
+    let end = report::followed(session, act.doing, async |news| client.act(act.method, selectors, news).await).await?;
+    report::outcome(session, &mut client, &end, act.table).await
+}
+
+/// Bad selectors are found before anybody is asked.
+pub(super) fn check(selectors: &[String]) -> Result {
+    for selector in selectors {
+        Selector::parse(selector).map_err(|error| Failure::usage(error.to_string()))?;
+    }
+    Ok(())
+}

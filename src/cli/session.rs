@@ -1,0 +1,44 @@
+//! What every command is given: who asks, where things are, how to talk.
+
+use super::caller::Caller;
+use super::exit::{Code, Failure, Result};
+use super::launch;
+use super::paths::Paths;
+use super::talk::{ColorWish, Talk};
+use crate::bus::proxy::Client;
+
+/// One run of `stead`.
+#[derive(Debug)]
+pub struct Session {
+    pub caller: Caller,
+    pub paths: Paths,
+    pub talk: Talk,
+}
+
+impl Session {
+    /// From the process and its environment.
+    pub fn new(color: ColorWish) -> Self {
+        let variable = |name: &str| std::env::var(name).ok();
+        Self { caller: Caller::new(&variable), paths: Paths::new(&variable), talk: Talk::new(color, &variable) }
+    }
+
+    /// The daemon that runs. None is started: what only asks must change nothing.
+    pub async fn connect(&self, verb: &str) -> Result<Client> {
+        self.need_root(verb)?;
+        launch::connect(&self.paths).await
+    }
+
+    /// The daemon, started if none runs.
+    pub async fn connect_or_launch(&self, verb: &str) -> Result<Client> {
+        self.need_root(verb)?;
+        launch::connect_or_launch(&self.paths, &self.talk).await
+    }
+
+    /// Until polkit decides who else may.
+    pub fn need_root(&self, verb: &str) -> Result {
+        if self.caller.root {
+            return Ok(());
+        }
+        Err(Failure::new(Code::NotPermitted, format!("stead needs root: run sudo stead {verb} …")))
+    }
+}

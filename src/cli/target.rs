@@ -1,0 +1,230 @@
+//! What `stead start X` means.
+//! Owns: telling a config file, a known app, a script, a program and a command line apart. Where X could mean two
+//! things that both exist, that is an error which says how to write each: a guess would start the wrong program.
+//! Never: reads a file or asks the daemon; `Look` answers.
+
+use std::path::PathBuf;
+
+use crate::model::selector::{Selector, Target as Pointed};
+
+/// What there is, as far as a target can be about it.
+pub trait Look {
+    /// A file of any kind that could be run or read.
+    fn is_file(&self, path: &str) -> bool;
+    /// A program of this name in the caller's PATH.
+    fn program(&self, name: &str) -> Option<String>;
+    /// The apps the daemon knows.
+    fn is_app(&self, name: &str) -> bool;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A TOML file.
+    Config(PathBuf),
+    /// Instances the daemon knows.
+    Known(String),
+    /// `run` of a new app: a script, a program or a command line.
+    Run(String),
+}
+
+/// Extensions that make a word a script even where no such file exists: `nosuch.js` is a missing file.
+const SCRIPTS: [&str; 10] = ["js", "mjs", "cjs", "ts", "py", "rb", "sh", "pl", "php", "jar"];
+
+/// Whether the daemon's apps must be known to tell what a target is. A file with its directory or extension is one
+/// whatever runs.
+pub fn needs_apps(text: &str) -> bool {
+    !is_config(text) && !has_script_extension(text) && !is_command_line(text) && !text.starts_with(['.', '~'])
+}
+
+/// Tells what a target is.
+pub fn classify(text: &str, look: &dyn Look) -> Result<Target, String> {
+    if text.is_empty() {
+        return Err("the target is empty".to_owned());
+    }
+    if is_config(text) {
+        return Ok(Target::Config(text.into()));
+    }
+    if let Some(what) = foreign_config(text) {
+        return Err(format!("{text} is {what}, which this version does not read: write a stead.toml (\"stead init\")"));
+    }
+    if look.is_file(text) && (text.contains('/') || text.contains('.') || is_command_line(text)) {
+        return match known_instance(text, look) {
+            true => Err(doubt(text, "the instance", "the file")),
+            false => Ok(Target::Run(text.to_owned())),
+        };
+    }
+    if is_command_line(text) {
+        return Ok(Target::Run(text.to_owned()));
+    }
+    if has_script_extension(text) && !look.is_app(text) {
+        return Err(format!("no file {text}{}", if text.contains('/') { "" } else { " here" }));
+    }
+    match Selector::parse(text) {
+        Ok(selector) => word(text, &selector, look),
+        Err(_) if text.contains('/') => Err(format!("no file {text}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Neither a path nor a command line: an app, a program, or a file without an extension.
+fn word(text: &str, selector: &Selector, look: &dyn Look) -> Result<Target, String> {
+    let known = Ok(Target::Known(text.to_owned()));
+    match (&selector.generation, &selector.target) {
+        (Some(_), _) => known,
+        (None, Pointed::App(app)) => {
+            let (is_app, is_file) = (look.is_app(app.as_str()), look.is_file(text));
+            match (is_app, is_file, look.program(text)) {
+                (true, true, _) => Err(doubt(text, "the app", "the file")),
+                (true, false, _) => known,
+                (false, true, Some(program)) => {
+                    Err(format!("\"{text}\" could be the file ./{text} or the program {program}: write one of these"))
+                }
+                (false, true, None) => Ok(Target::Run(format!("./{text}"))),
+                (false, false, Some(_)) => Ok(Target::Run(text.to_owned())),
+                (false, false, None) => {
+                    Err(format!("\"{text}\" is no app that stead knows, no file here, and no program in PATH"))
+                }
+            }
+        }
+        // Whether there is such an app, the daemon says; a path would have been found.
+        (None, Pointed::Instance(instance)) if !look.is_app(instance.app.as_str()) => {
+            Err(format!("no file {text}, and no app \"{}\"", instance.app))
+        }
+        (
+            None,
+            Pointed::All
+            | Pointed::Instance(_)
+            | Pointed::Id(_)
+            | Pointed::Pid(_)
+            | Pointed::Pattern(_)
+            | Pointed::Namespace(_),
+        ) => known,
+    }
+}
+
+fn doubt(text: &str, known: &str, file: &str) -> String {
+    let (app, slash) = text.split_once('/').map_or((text, ""), |(app, _)| (app, "/"));
+    let other = if slash.is_empty() { format!("/^{app}$/") } else { format!("/^{app}$/, or its id,") };
+    format!("\"{text}\" is {known} and {file}: write {other} for {known}, ./{text} for {file}")
+}
+
+fn known_instance(text: &str, look: &dyn Look) -> bool {
+    match Selector::parse(text).map(|selector| selector.target) {
+        Ok(Pointed::Instance(instance)) => look.is_app(instance.app.as_str()),
+        _ => false,
+    }
+}
+
+fn extension(text: &str) -> Option<&str> {
+    let name = text.rsplit('/').next().unwrap_or(text);
+    name.rsplit_once('.').map(|(_, extension)| extension).filter(|_| !is_command_line(text))
+}
+
+fn is_config(text: &str) -> bool {
+    extension(text) == Some("toml")
+}
+
+fn has_script_extension(text: &str) -> bool {
+    extension(text).is_some_and(|extension| SCRIPTS.contains(&extension))
+}
+
+/// PM2's and FinalPM's files would otherwise be run as programs.
+fn foreign_config(text: &str) -> Option<&'static str> {
+    let name = text.rsplit('/').next().unwrap_or(text);
+    let stem = name.split('.').next().unwrap_or(name);
+    match extension(text)? {
+        "js" | "cjs" | "mjs" if name.contains(".config.") && !is_command_line(text) => Some("a config of PM2"),
+        "json" | "js" if stem == "process-config" => Some("a config of FinalPM"),
+        "json" | "json5" | "yaml" | "yml" => Some("a config of PM2"),
+        _ => None,
+    }
+}
+
+/// White space, or what only a shell understands.
+fn is_command_line(text: &str) -> bool {
+    !text.starts_with('/')
+        && text.contains([' ', '\t', '\n', '|', '&', ';', '<', '>', '$', '`', '"', '\'', '(', ')', '*'])
+        || text.starts_with('/') && !text.ends_with('/') && text.contains(char::is_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Host;
+
+    impl Look for Host {
+        fn is_file(&self, path: &str) -> bool {
+            [
+                "app.js",
+                "./app.js",
+                "srv/app.py",
+                "/srv/tool",
+                "worker",
+                "./worker",
+                "both",
+                "api",
+                "api/0",
+                "a b.js",
+                "ls",
+            ]
+            .contains(&path)
+        }
+        fn program(&self, name: &str) -> Option<String> {
+            ["node", "both", "redis-server", "ls"].contains(&name).then(|| format!("/usr/bin/{name}"))
+        }
+        fn is_app(&self, name: &str) -> bool {
+            ["api", "web", "old.js", "node"].contains(&name)
+        }
+    }
+
+    fn run(text: &str) -> Result<Target, String> {
+        Ok(Target::Run(text.to_owned()))
+    }
+
+    fn known(text: &str) -> Result<Target, String> {
+        Ok(Target::Known(text.to_owned()))
+    }
+
+    #[test]
+    fn what_exists_once_is_what_is_meant() {
+        assert_eq!(classify("x/stead.toml", &Host), Ok(Target::Config("x/stead.toml".into())));
+        for text in ["app.js", "./app.js", "srv/app.py", "/srv/tool", "a b.js", "redis-server", "npm run start"] {
+            assert_eq!(classify(text, &Host), run(text), "{text}");
+        }
+        assert_eq!(classify("worker", &Host), run("./worker"));
+        for text in ["web", "web/1", "all", "7", "pid=12", "/^we/", "@default", "old:web", "old.js"] {
+            assert_eq!(classify(text, &Host), known(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_app_that_runs_wins_over_a_program_of_its_name() {
+        assert_eq!(classify("node", &Host), known("node"));
+    }
+
+    #[test]
+    fn every_doubt_says_how_to_write_each_meaning() {
+        insta::assert_snapshot!(classify("api", &Host).unwrap_err(), @r#""api" is the app and the file: write /^api$/ for the app, ./api for the file"#);
+        insta::assert_snapshot!(classify("api/0", &Host).unwrap_err(), @r#""api/0" is the instance and the file: write /^api$/, or its id, for the instance, ./api/0 for the file"#);
+        insta::assert_snapshot!(classify("both", &Host).unwrap_err(), @r#""both" could be the file ./both or the program /usr/bin/both: write one of these"#);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_named_as_what_it_looks_like() {
+        insta::assert_snapshot!(classify("nosuch.js", &Host).unwrap_err(), @"no file nosuch.js here");
+        insta::assert_snapshot!(classify("x/nosuch.js", &Host).unwrap_err(), @"no file x/nosuch.js");
+        insta::assert_snapshot!(classify("../x", &Host).unwrap_err(), @"no file ../x");
+        insta::assert_snapshot!(classify("nosuch", &Host).unwrap_err(), @r#""nosuch" is no app that stead knows, no file here, and no program in PATH"#);
+        insta::assert_snapshot!(classify("nosuch/2", &Host).unwrap_err(), @r#"no file nosuch/2, and no app "nosuch""#);
+        insta::assert_snapshot!(classify("foo:api", &Host).unwrap_err(), @r#"bad selector "foo:api": "foo" is no generation: use queue, new, running, old or marked"#);
+    }
+
+    #[test]
+    fn a_config_of_another_process_manager_is_not_run_as_a_program() {
+        for text in ["ecosystem.config.js", "srv/ecosystem.config.cjs", "process.json", "pm2.yaml", "process-config.js"]
+        {
+            assert!(classify(text, &Host).unwrap_err().contains("does not read"), "{text}");
+        }
+    }
+}
