@@ -4,5 +4,31 @@
 
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod effect;
 pub mod event;
+pub mod plan;
+pub mod state;
+pub mod store;
+pub mod world;
+
+mod admission;
+mod deadlines;
+mod death;
+mod eviction;
+mod instance;
+mod jitter;
+mod jobs;
+mod requests;
+mod restart;
+mod selection;
+mod snapshot;
+mod turn;
+mod up;
+
+pub use effect::Effect;
+pub use event::Event;
+pub use plan::{PlanAction, PlanLine};
+pub use state::State;
+pub use store::{Desired, Head, Runtime};
+pub use world::{KnownProc, World};

@@ -98,7 +98,7 @@ pub struct InstanceOutcome {
 #[serde(rename_all = "kebab-case")]
 pub enum InstanceResult {
     Started,
-    /// It ran already, as asked.
+    /// It was already as asked.
     Unchanged,
     Replaced,
     Stopped,

@@ -1,1 +1,20 @@
+//! Linux, wrapped: one concept per file, and the only `unsafe` of the tree.
+//! Owns: system calls and the kernel's text formats, as plain integers, owned fds and errnos.
+//! Never: decides, retries, logs, or imports anything else of ours. What the holder calls must also stay small:
+//! no cgroups-rs, no procfs, no thread.
 
+pub mod capability;
+pub mod cgroup;
+pub mod child;
+pub mod clone;
+pub mod identity;
+pub mod inet_diag;
+pub mod memfd;
+pub mod pidfd;
+pub mod pipe;
+pub mod proc_net;
+pub mod rlimit;
+pub mod socket;
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("stead is for 64-bit Linux: the raw credential system calls used here are the 16-bit ones elsewhere");

@@ -1,0 +1,374 @@
+//! Raw settings to an `AppSpec`: the one door.
+//! Owns: defaults, the rules between keys, and who may set what.
+//! Never: asks the machine; `Context` brings the answers. Never: returns a spec if anything at all was wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::command::{self, Places};
+use super::error::{Errors, Fault, nearest, quoted};
+use super::fields as f;
+use super::keys;
+use super::parse::{self, File};
+use super::raw::{RawApp, Value};
+use super::reader::Reader;
+use super::ready::ready_on;
+use super::rlimit::rlimits;
+use super::source::Source;
+use super::write::{LOG_FORMATS, REPLACE, RESTART, STOP_SCOPE};
+use crate::model::ids::AppName;
+use crate::model::quantity::{Bytes, Surge};
+use crate::model::signal::Signal;
+use crate::model::spec::{
+    AppSpec, Command, Identity, Limits, LogFormat, LogSettings, ProcessSettings, ReadyOn, Replace, Restart, StopScope,
+};
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    Root,
+    /// Anybody else: sets nothing that gives more than they have.
+    Owner,
+}
+
+/// What a spec depends on besides its text.
+pub struct Context<'a> {
+    pub authority: Authority,
+    /// Whom an app runs as that does not say; None where it must say, as in `apps.d`.
+    pub default_user: Option<&'a str>,
+    /// Absolute; what relative paths are relative to: the file's directory, or the caller's.
+    pub base_dir: &'a str,
+    /// What `instances = "max"` means.
+    pub cpus: u32,
+    /// `--env NAME`.
+    pub profile: Option<&'a str>,
+    /// The absolute path of a program by its bare name, as the caller's PATH has it. Asked for names without a slash
+    /// only; a daemon that has no business with a PATH answers None, and such names are refused.
+    pub lookup: &'a dyn Fn(&str) -> Option<String>,
+    /// Whether an absolute path is a file. A daemon that must not look may say yes: a spec from the CLI names absolute
+    /// paths, and exec(2) as the app's user has the last word.
+    pub is_file: &'a dyn Fn(&str) -> bool,
+}
+
+/// One app's spec, or everything that is wrong with it. `source` is the text its spans are of.
+pub fn resolve(raw: &RawApp, source: Option<&Source>, ctx: &Context<'_>) -> Result<AppSpec, Errors> {
+    attempt(raw, ctx).map_err(|faults| placed(faults, source))
+}
+
+/// Every app of a file, or everything that is wrong with any.
+pub fn resolve_file(file: &File, ctx: &Context<'_>) -> Result<Vec<AppSpec>, Errors> {
+    let (specs, faults) = resolve_all(file, ctx);
+    if faults.is_empty() { Ok(specs) } else { Err(placed(faults, Some(&file.source))) }
+}
+
+/// Text to specs in one go: the errors of the text and of every app are reported together.
+pub fn load(source: Source, ctx: &Context<'_>) -> Result<Vec<AppSpec>, Errors> {
+    let (file, mut faults) = parse::read(source);
+    let (specs, more) = resolve_all(&file, ctx);
+    faults.extend(more);
+    if faults.is_empty() { Ok(specs) } else { Err(placed(faults, Some(&file.source))) }
+}
+
+fn placed(faults: Vec<Fault>, source: Option<&Source>) -> Errors {
+    Errors::place(faults, source).expect("only a failed reading is placed, and it has a fault")
+}
+
+fn resolve_all(file: &File, ctx: &Context<'_>) -> (Vec<AppSpec>, Vec<Fault>) {
+    let mut specs: Vec<AppSpec> = Vec::new();
+    let mut faults = Vec::new();
+    let mut names: BTreeMap<AppName, Option<std::ops::Range<usize>>> = BTreeMap::new();
+    for raw in &file.apps {
+        match attempt(raw, ctx) {
+            Ok(spec) => {
+                let span = raw.get("name").map_or(&raw.span, |node| &node.span);
+                match names.get(&spec.name) {
+                    None => drop(names.insert(spec.name.clone(), span.clone())),
+                    Some(first) => {
+                        let line = first.as_ref().map(|span| file.source.position(span.start).0);
+                        let before = line.map_or_else(String::new, |line| format!(", first in line {line}"));
+                        let problem = format!("two apps are called {}{before}", quoted(spec.name.as_str()));
+                        faults.push(Fault::new(span.clone(), problem, "give one of them another `name`").key("name"));
+                    }
+                }
+                specs.push(spec);
+            }
+            Err(wrong) => faults.extend(wrong),
+        }
+    }
+    if let Some(profile) = ctx.profile
+        && !file.apps.is_empty()
+    {
+        let known: BTreeSet<&str> = file.apps.iter().flat_map(RawApp::profiles).collect();
+        if !known.contains(profile) {
+            let mend = match nearest(profile, known.iter().copied()) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None if known.is_empty() => format!("write `[app.profile.{profile}.env]`, and variables below it"),
+                None => format!("there are {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+            };
+            faults.push(Fault::new(None, format!("no app has a profile {}", quoted(profile)), mend));
+        }
+    }
+    (specs, faults)
+}
+
+fn attempt(raw: &RawApp, ctx: &Context<'_>) -> Result<AppSpec, Vec<Fault>> {
+    let mut r = Reader::new(raw);
+    check_keys(&mut r);
+    let spec = build(&mut r, ctx);
+    if let Some(spec) = &spec {
+        check_authority(&mut r, spec, ctx);
+        check_together(&mut r, spec);
+    }
+    match (spec, r.into_faults()) {
+        (Some(spec), faults) if faults.is_empty() => Ok(spec),
+        (_, faults) => Err(faults),
+    }
+}
+
+fn check_keys(r: &mut Reader<'_>) {
+    for entry in &r.raw.entries {
+        if keys::find(&entry.key).is_none() {
+            let mend = match keys::nearest_to(&entry.key) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => String::new(),
+            };
+            r.push(Fault::new(entry.key_span.clone(), "unknown key", mend).key(entry.key.as_str()));
+        }
+    }
+}
+
+/// None, or values in place of wrong ones, only if a fault is on record: each key is read whatever became of the others.
+fn build(r: &mut Reader<'_>, ctx: &Context<'_>) -> Option<AppSpec> {
+    let base = ctx.base_dir;
+    let cwd_given = r.has("cwd");
+    let cwd = r.read("cwd", f::path(base));
+    // A wrong `cwd` would make every relative path in the app look wrong too.
+    let cwd_known = cwd.is_some() || !cwd_given;
+    let cwd = cwd.unwrap_or_else(|| f::absolute("/", base));
+    let places = Places { cwd: &cwd, ctx };
+    let resolved = if cwd_known { command::command(r, &places) } else { None };
+    let name = r.read("name", f::name);
+    let identity = identity(r, ctx);
+    let env = env(r, ctx);
+    let limits = limits(r);
+    let process = process(r);
+    let log = log(r, base);
+    let namespace = r.read("namespace", f::name);
+    let env_file = r.read("env_file", f::path(base));
+    let instances = r.read("instances", f::instances(ctx.cpus));
+    let max_surge = r.read("max_surge", f::surge);
+    let replace = r.read("replace", f::choice(REPLACE));
+    let share_ports = r.read("share_ports", f::boolean);
+    let ready_on = r.read("ready_on", |key, node| match ready_on(key, node)? {
+        ReadyOn::Exec { mut argv } if cwd_known => {
+            argv[0] = command::program_of(&places, &argv[0])?;
+            Ok(ReadyOn::Exec { argv })
+        }
+        ready_on => Ok(ready_on),
+    });
+    let start_timeout = r.read("start_timeout", |key, node| match f::span(key, node)? {
+        Duration::ZERO => {
+            f::fail("no app is ready at once", "give it some time, as in \"30s\", or `ready_on = \"instant\"`")
+        }
+        span => Ok(span),
+    });
+    let mut span = |name: &str| r.read(name, f::span);
+    let drain_timeout = span("drain_timeout");
+    let stop_timeout = span("stop_timeout");
+    let restart_delay = span("restart_delay");
+    let min_uptime = span("min_uptime");
+    let stop_signal = r.read("stop_signal", f::signal);
+    let stop_scope = r.read("stop_scope", f::choice(STOP_SCOPE));
+    let restart = r.read("restart", f::choice(RESTART));
+    let max_restarts = r.read("max_restarts", f::count).and_then(|n| u32::try_from(n).ok());
+    let resolved = resolved?;
+    let shell_stays = resolved.shell_stays;
+    let mut spec = AppSpec {
+        name: name.unwrap_or(resolved.name),
+        namespace: namespace?.as_str().to_owned(),
+        command: resolved.command,
+        cwd,
+        env,
+        env_file,
+        identity: identity?,
+        limits,
+        process,
+        instances: instances?,
+        max_surge: max_surge.unwrap_or(Surge::Percent(25)),
+        replace: replace.unwrap_or(Replace::Auto),
+        share_ports: share_ports?,
+        ready_on: ready_on.unwrap_or(ReadyOn::Auto),
+        start_timeout: start_timeout?,
+        drain_timeout: drain_timeout?,
+        stop_timeout: stop_timeout?,
+        stop_signal: Signal::TERM,
+        stop_scope: stop_scope.unwrap_or(if shell_stays { StopScope::All } else { StopScope::Main }),
+        restart: restart.unwrap_or(Restart::Always),
+        restart_delay,
+        max_restarts: max_restarts?,
+        min_uptime: min_uptime?,
+        log: log?,
+    };
+    spec.stop_signal = stop_signal.unwrap_or_else(|| default_stop_signal(&spec));
+    Some(spec)
+}
+
+/// What Node's users handle, as PM2 and FinalPM taught them; SIGTERM for everything else.
+pub(super) fn default_stop_signal(spec: &AppSpec) -> Signal {
+    if spec.runs_node() { Signal::INT } else { Signal::TERM }
+}
+
+fn identity(r: &mut Reader<'_>, ctx: &Context<'_>) -> Option<Identity> {
+    let group = r.read("group", f::account);
+    let groups = r.read("groups", f::accounts);
+    let user = match (r.has("user"), ctx.default_user) {
+        (true, _) => r.read("user", f::account)?,
+        (false, Some(user)) => user.to_owned(),
+        (false, None) => {
+            r.fault(
+                "user",
+                "missing: nobody started this app by hand, so it must say whom it runs as",
+                "write `user = \"NAME\"`",
+            );
+            return None;
+        }
+    };
+    Some(Identity { user, group, groups })
+}
+
+fn env(r: &mut Reader<'_>, ctx: &Context<'_>) -> BTreeMap<String, String> {
+    let mut env = r.read("env", f::env).unwrap_or_default();
+    let chosen = r.read("profile", |key, node| {
+        let Value::Table(profiles) = &node.value else { return f::wrong_type(key, node) };
+        let mut chosen = BTreeMap::new();
+        let mut faults = Vec::new();
+        for profile in profiles {
+            let path = format!("profile.{}", profile.key);
+            let wrong = |span: &Option<std::ops::Range<usize>>, path: String, problem: &str| {
+                Fault::new(span.clone(), problem, "a profile holds `env` and nothing else").key(path)
+            };
+            let Value::Table(entries) = &profile.node.value else {
+                faults.push(wrong(&profile.node.span, path, "must be a table"));
+                continue;
+            };
+            for entry in entries {
+                if entry.key != "env" {
+                    faults.push(wrong(&entry.key_span, format!("{path}.{}", entry.key), "unknown key"));
+                    continue;
+                }
+                match f::env(key, &entry.node) {
+                    Ok(env) if ctx.profile == Some(profile.key.as_str()) => chosen = env,
+                    Ok(_) => {}
+                    Err(wrong) => faults.extend(wrong.into_iter().map(|fault| {
+                        let below = fault.key.clone().unwrap_or_else(|| "env".to_owned());
+                        let span = fault.span.clone().or_else(|| entry.node.span.clone());
+                        Fault { span, ..fault.key(format!("{path}.{below}")) }
+                    })),
+                }
+            }
+        }
+        if faults.is_empty() { Ok(chosen) } else { Err(faults) }
+    });
+    env.extend(chosen.unwrap_or_default());
+    env
+}
+
+fn limits(r: &mut Reader<'_>) -> Limits {
+    Limits {
+        memory_max: r.read("memory_max", f::memory),
+        memory_swap_max: r.read("memory_swap_max", f::bytes),
+        max_memory_restart: r.read("max_memory_restart", f::memory),
+        cpu_max: r.read("cpu_max", f::cpu),
+        cpu_weight: r.read("cpu_weight", f::count).and_then(|n| u32::try_from(n).ok()),
+        tasks_max: r.read("tasks_max", f::count).and_then(|n| u64::try_from(n).ok()),
+    }
+}
+
+fn process(r: &mut Reader<'_>) -> ProcessSettings {
+    let small = |n: i64| i32::try_from(n).ok();
+    ProcessSettings {
+        umask: r.read("umask", f::umask).unwrap_or(0o022),
+        nice: r.read("nice", f::count).and_then(small),
+        oom_score_adj: r.read("oom_score_adj", f::count).and_then(small).unwrap_or(0),
+        rlimits: r.read("rlimits", rlimits).unwrap_or_default(),
+        no_new_privs: r.read("no_new_privs", f::boolean).unwrap_or(true),
+        capabilities: r.read("capabilities", f::capabilities).unwrap_or_default(),
+    }
+}
+
+fn log(r: &mut Reader<'_>, base: &str) -> Option<LogSettings> {
+    let format = r.read("log_format", f::choice(LOG_FORMATS));
+    let out_file = r.read("out_file", f::path(base));
+    let error_file = r.read("error_file", f::path(base));
+    let max_size = r.read("log_max_size", f::bytes);
+    let max_files = r.read("log_max_files", f::count).and_then(|n| u32::try_from(n).ok());
+    Some(LogSettings {
+        format: format?,
+        out_file,
+        error_file,
+        max_size: max_size.unwrap_or(Bytes(0)),
+        max_files: max_files?,
+    })
+}
+
+fn check_authority(r: &mut Reader<'_>, spec: &AppSpec, ctx: &Context<'_>) {
+    if ctx.authority == Authority::Root {
+        return;
+    }
+    let mut refuse = |key: &str, what: &str| {
+        if r.has(key) {
+            r.fault(key, format!("only root may set {what}"), "leave it out, or have root start the app");
+        }
+    };
+    // Naming oneself changes nothing, and is what a spec that was resolved once before does.
+    if Some(spec.identity.user.as_str()) != ctx.default_user {
+        refuse("user", "another user");
+    }
+    refuse("group", "this");
+    refuse("groups", "this");
+    if !spec.process.capabilities.is_empty() {
+        refuse("capabilities", "this");
+    }
+    if !spec.process.no_new_privs {
+        refuse("no_new_privs", "this to false");
+    }
+    if spec.process.nice.is_some_and(|nice| nice < 0) {
+        refuse("nice", "this below 0");
+    }
+    if spec.process.oom_score_adj < 0 {
+        refuse("oom_score_adj", "this below 0");
+    }
+}
+
+/// Rules between keys. Each is a fault of the key that a person would change.
+fn check_together(r: &mut Reader<'_>, spec: &AppSpec) {
+    let limits = &spec.limits;
+    if let (Some(soft), Some(hard)) = (limits.max_memory_restart, limits.memory_max)
+        && soft >= hard
+    {
+        let problem = format!("{soft} is not below `memory_max`, {hard}: the kernel would always be first");
+        r.fault("max_memory_restart", problem, "make it smaller, or leave one of the two out");
+    }
+    if limits.memory_swap_max.is_some() && limits.memory_max.is_none() {
+        r.fault("memory_swap_max", "has no meaning without `memory_max`", "set `memory_max` too");
+    }
+    if spec.ready_on == ReadyOn::Message && !spec.runs_node() {
+        let Command { program, .. } = &spec.command;
+        r.fault(
+            "ready_on",
+            format!("{program} has no process.send()"),
+            "\"message\" is for node and bun; use \"notify\" or \"listen\"",
+        );
+    }
+    let log = &spec.log;
+    if log.error_file.is_some() && log.format != LogFormat::Raw {
+        r.fault(
+            "error_file",
+            "only `log_format = \"raw\"` has a file for each stream",
+            "set that, or use `out_file` alone",
+        );
+    }
+    if log.out_file.is_some() && log.format == LogFormat::None {
+        r.fault("out_file", "nothing is kept with `log_format = \"none\"`", "leave one of the two out");
+    }
+}

@@ -1,0 +1,324 @@
+//! The table of keys: name, type, default, who may set it, what it does.
+//! Owns: the only list of keys there is. A key exists by standing here and being read in `resolve`.
+//! Never: code. What a kind of value looks like is in `fields`.
+
+use super::keys::{Default, Key, Kind, Section, Who};
+
+const fn key(name: &'static str, kind: Kind, default: Default, help: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default, who: Who::Owner, help, doc }
+}
+
+const fn by(who: Who, key: Key) -> Key {
+    Key { who, ..key }
+}
+
+use Default::{Derived, Text, Unset};
+
+/// Everything that can stand under `[[app]]`.
+pub static SECTIONS: &[Section] = &[
+    Section {
+        title: "What runs",
+        keys: &[
+            key(
+                "name",
+                Kind::Text,
+                Derived("the file name in `run`, without its extension"),
+                "What the app is called",
+                "Letters, digits, `.`, `_` and `-`, at most 64; not `all`, not only digits.",
+            ),
+            key(
+                "namespace",
+                Kind::Text,
+                Text("default"),
+                "A group of apps, selected by `@namespace`",
+                "Made like a name.",
+            ),
+            key(
+                "run",
+                Kind::Run,
+                Unset,
+                "The script, program or command line to run",
+                "A text that names a file is that script or program; a text with white space or shell characters is a \
+                 command line, run as `/bin/sh -c \"exec …\"`; any other is looked up in PATH. A list is exactly the program \
+                 and its arguments. A plain command line, such as `node server.js`, is run without the shell if its program \
+                 is found in PATH. Required.",
+            ),
+            key("args", Kind::Words, Unset, "Arguments after those in `run`", ""),
+            key(
+                "interpreter",
+                Kind::Text,
+                Derived("by the extension of the script"),
+                "What runs the script: a program in PATH, a path, or \"none\"",
+                "By extension: `.js`, `.mjs`, `.cjs` and `.ts` node, `.py` python3, `.rb` ruby, `.sh` bash or sh, `.pl` perl, \
+                 `.php` php. Any other file is executed itself, as with \"none\".",
+            ),
+            key("interpreter_args", Kind::Words, Unset, "Arguments of the interpreter, before the script", ""),
+            key(
+                "shown",
+                Kind::Text,
+                Derived("`run` and `args` as written"),
+                "What views show as the app's command",
+                "",
+            ),
+            key(
+                "cwd",
+                Kind::Path,
+                Derived("the directory of the config file"),
+                "The directory it runs in",
+                "A relative path is taken from the directory of the config file, as in every key with a path.",
+            ),
+            key(
+                "env",
+                Kind::Env,
+                Unset,
+                "Environment variables",
+                "A table, `[app.env]`. Values are text, whole numbers or booleans. They win over those of `env_file`.",
+            ),
+            key(
+                "env_file",
+                Kind::Path,
+                Unset,
+                "A file of NAME=value lines, read before each run",
+                "Read as the app's user.",
+            ),
+            key(
+                "profile",
+                Kind::Profiles,
+                Unset,
+                "Variables for one occasion, chosen by `--env NAME`",
+                "`[app.profile.production.env]` is laid over `[app.env]` by `stead start FILE --env production`.",
+            ),
+        ],
+    },
+    Section {
+        title: "As whom",
+        keys: &[
+            by(
+                Who::Root,
+                key(
+                    "user",
+                    Kind::Account,
+                    Derived("who starts it; under sudo, who called sudo"),
+                    "The user it runs as",
+                    "Files in `apps.d` must name one.",
+                ),
+            ),
+            by(Who::Root, key("group", Kind::Account, Derived("the user's own"), "The group it runs as", "")),
+            by(Who::Root, key("groups", Kind::Accounts, Derived("the user's own"), "Supplementary groups", "")),
+            by(
+                Who::Root,
+                key(
+                    "capabilities",
+                    Kind::Words,
+                    Unset,
+                    "Capabilities it keeps, as `CAP_NET_BIND_SERVICE` for ports below 1024",
+                    "",
+                ),
+            ),
+            by(
+                Who::RootFor("false"),
+                key(
+                    "no_new_privs",
+                    Kind::Bool,
+                    Text("true"),
+                    "Nothing it executes can gain privileges, setuid programs included",
+                    "",
+                ),
+            ),
+        ],
+    },
+    Section {
+        title: "How many, and how they are replaced",
+        keys: &[
+            key("instances", Kind::Instances, Text("1"), "How many instances run", "\"max\" or 0: one for each CPU."),
+            key(
+                "max_surge",
+                Kind::Surge,
+                Text("25%"),
+                "How many instances more may be alive while they are replaced",
+                "At least one.",
+            ),
+            key(
+                "replace",
+                Kind::Choice(&["auto", "new-first", "old-first"]),
+                Text("auto"),
+                "What comes first in a restart: the new instance, or the end of the old one",
+                "`new-first` touches nothing that runs before its replacement is ready. `old-first` is for what can run only \
+                 once: queue workers, holders of locks. `auto` is new-first wherever that is possible, and says where not.",
+            ),
+            key("share_ports", Kind::Bool, Text("true"), "Instances may listen on the same port", ""),
+            key(
+                "ready_on",
+                Kind::Ready,
+                Text("auto"),
+                "What makes a new instance ready",
+                "`auto`; `listen`: it listens on a port; `notify`: sd_notify READY=1; `message`: Node's \
+                 `process.send('ready')`; `instant`: at once; `http://HOST:PORT/PATH`: a GET answers 2xx or 3xx; \
+                 `tcp://HOST:PORT`: a connection is taken; a list of texts: this command exits 0.",
+            ),
+            key(
+                "start_timeout",
+                Kind::Span,
+                Text("30s"),
+                "How long a new instance may take to be ready, before it is killed",
+                "",
+            ),
+        ],
+    },
+    Section {
+        title: "How it stops",
+        keys: &[
+            key(
+                "drain_timeout",
+                Kind::Span,
+                Text("10s"),
+                "How long its connections may last once it gets no new ones, before it is told to stop",
+                "",
+            ),
+            key(
+                "stop_signal",
+                Kind::Signal,
+                Derived("SIGTERM; SIGINT for node and bun"),
+                "The signal that asks it to stop",
+                "",
+            ),
+            key(
+                "stop_timeout",
+                Kind::Span,
+                Text("10s"),
+                "How long it may take to stop, before its whole cgroup is killed",
+                "",
+            ),
+            key(
+                "stop_scope",
+                Kind::Choice(&["main", "all"]),
+                Derived("main; all where a shell stays in front of the commands in `run`"),
+                "Whom the stop signal goes to: the main process, or every process",
+                "`all` suits `npm start` and its like.",
+            ),
+        ],
+    },
+    Section {
+        title: "What happens when it dies",
+        keys: &[
+            key(
+                "restart",
+                Kind::Choice(&["always", "on-failure", "never"]),
+                Text("always"),
+                "Which ends are followed by a restart",
+                "",
+            ),
+            key(
+                "restart_delay",
+                Kind::Span,
+                Derived("at once, then longer with every death in a row, up to 15s"),
+                "A fixed delay before each restart",
+                "",
+            ),
+            key(
+                "max_restarts",
+                Kind::Count { min: 0, max: u32::MAX as i64 },
+                Text("16"),
+                "Early deaths in a row before stead gives up; 0: never",
+                "",
+            ),
+            key("min_uptime", Kind::Span, Text("1s"), "A death before this, or before ready, is an early one", ""),
+        ],
+    },
+    Section {
+        title: "What it may use",
+        keys: &[
+            key(
+                "memory_max",
+                Kind::Bytes,
+                Unset,
+                "Memory of one instance, children included; over it the kernel kills the instance",
+                "",
+            ),
+            key(
+                "memory_swap_max",
+                Kind::Bytes,
+                Derived("0 with `memory_max`"),
+                "Swap of one instance",
+                "Needs `memory_max`.",
+            ),
+            key(
+                "max_memory_restart",
+                Kind::Bytes,
+                Unset,
+                "Memory beyond which an instance is replaced gracefully",
+                "File cache is not counted. Must be less than `memory_max`.",
+            ),
+            key("cpu_max", Kind::Cpu, Unset, "CPU time of one instance", "`200%` is two cores."),
+            key(
+                "cpu_weight",
+                Kind::Count { min: 1, max: 10_000 },
+                Unset,
+                "Share of the CPU when there is not enough for all",
+                "Everything that says nothing has 100.",
+            ),
+            key(
+                "tasks_max",
+                Kind::Count { min: 1, max: 4_194_304 },
+                Unset,
+                "Processes and threads of one instance",
+                "",
+            ),
+            by(
+                Who::RootFor("below 0"),
+                key("nice", Kind::Count { min: -20, max: 19 }, Unset, "Scheduling priority: 19 yields most", ""),
+            ),
+            by(
+                Who::RootFor("below 0"),
+                key(
+                    "oom_score_adj",
+                    Kind::Count { min: -1000, max: 1000 },
+                    Text("0"),
+                    "Whom the kernel kills first when the machine is out of memory: the highest",
+                    "",
+                ),
+            ),
+            key("umask", Kind::Umask, Text("022"), "Permissions that new files do not get", ""),
+            by(
+                Who::RootFor("more than the daemon's own limits"),
+                key(
+                    "rlimits",
+                    Kind::Rlimits,
+                    Unset,
+                    "Limits of setrlimit(2), by name",
+                    "A table, `[app.rlimits]`: `nofile = 65536`, `core = \"infinity\"`, `nofile = \"1024:65536\"` for soft and \
+                     hard; `stack = \"64M\"` where bytes are meant.",
+                ),
+            ),
+        ],
+    },
+    Section {
+        title: "Logs",
+        keys: &[
+            key(
+                "log_format",
+                Kind::Choice(&["cri", "raw", "json", "none"]),
+                Text("cri"),
+                "How lines are kept",
+                "`cri`: time, stream and line, as container runtimes write them. `raw`: the bytes as they came, one file for \
+                 each stream. `json`: one object a line. `none`: not at all.",
+            ),
+            key(
+                "out_file",
+                Kind::Path,
+                Derived("in stead's log directory"),
+                "Where output goes instead",
+                "Opened as the app's user.",
+            ),
+            key(
+                "error_file",
+                Kind::Path,
+                Derived("in stead's log directory"),
+                "Where standard error goes instead, with `log_format = \"raw\"`",
+                "Opened as the app's user.",
+            ),
+            key("log_max_size", Kind::Bytes, Text("64M"), "A log file that would grow larger is rotated; 0: never", ""),
+            key("log_max_files", Kind::Count { min: 0, max: 1000 }, Text("8"), "How many rotated files are kept", ""),
+        ],
+    },
+];

@@ -1,0 +1,180 @@
+//! A spec back to keys and values: for views, for D-Bus, for files.
+//! Owns: the notation of each setting. `resolve(to_raw(spec))` is `spec`, wherever it is resolved.
+//! Never: leaves a relative path or a name to be looked up: the reader may have another directory and another PATH.
+
+use std::fmt::Write as _;
+
+use super::command::shown_for;
+use super::keys::{self, Key};
+use super::raw::{KeyText, Value};
+use super::resolve::default_stop_signal;
+use super::rlimit;
+use crate::model::quantity::{Bytes, format_span};
+use crate::model::spec::{AppSpec, LogFormat, ReadyOn, Replace, Restart, StopScope};
+
+/// The words of `replace`, of `restart` and so on: one list for reading and writing.
+pub(super) const REPLACE: &[(&str, Replace)] =
+    &[("auto", Replace::Auto), ("new-first", Replace::NewFirst), ("old-first", Replace::OldFirst)];
+pub(super) const RESTART: &[(&str, Restart)] =
+    &[("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
+pub(super) const STOP_SCOPE: &[(&str, StopScope)] = &[("main", StopScope::Main), ("all", StopScope::All)];
+pub(super) const LOG_FORMATS: &[(&str, LogFormat)] =
+    &[("cri", LogFormat::Cri), ("raw", LogFormat::Raw), ("json", LogFormat::Json), ("none", LogFormat::None)];
+
+/// The keys that say what this spec is: those at their default are left out.
+pub fn to_raw(spec: &AppSpec) -> Vec<(String, Value)> {
+    settings(spec)
+        .into_iter()
+        .filter_map(|(key, value)| value.map(|value| (key, value)))
+        .filter(|(key, value)| key.default_node().is_none_or(|default| default.value != *value))
+        .map(|(key, value)| (key.name.to_owned(), value))
+        .collect()
+}
+
+/// The same as a file's text.
+pub fn to_toml(spec: &AppSpec) -> String {
+    let mut text = "[[app]]\n".to_owned();
+    let mut tables = String::new();
+    for (key, value) in to_raw(spec) {
+        // Writing to a String cannot fail. Tables have headers of their own, which must stand after all plain keys.
+        let _ = match &value {
+            Value::Table(entries) => {
+                let _ = writeln!(tables, "\n[app.{key}]");
+                entries.iter().try_for_each(|entry| writeln!(tables, "{} = {}", KeyText(&entry.key), entry.node.value))
+            }
+            value => writeln!(text, "{key} = {value}"),
+        };
+    }
+    text + &tables
+}
+
+/// Every key of the table with its value in this spec, defaults included; None where the spec has nothing to say.
+pub(super) fn settings(spec: &AppSpec) -> Vec<(&'static Key, Option<Value>)> {
+    let run = Run::of(spec);
+    keys::all().filter(|key| key.name != "profile").map(|key| (key, setting(spec, &run, key.name))).collect()
+}
+
+/// `run` and its siblings, taken apart again.
+struct Run {
+    run: Value,
+    interpreter: Option<Value>,
+    interpreter_args: Vec<String>,
+    args: Vec<String>,
+}
+
+impl Run {
+    fn of(spec: &AppSpec) -> Self {
+        let command = &spec.command;
+        let script = command.script.as_ref().and_then(|script| {
+            // The first one: resolving puts the same arguments together again, wherever they are parted.
+            command.args.iter().position(|arg| arg == script).map(|at| (script, at))
+        });
+        match script {
+            Some((script, at)) => Run {
+                run: script.clone().into(),
+                interpreter: Some(command.program.clone().into()),
+                interpreter_args: command.args[..at].to_vec(),
+                args: command.args[at + 1..].to_vec(),
+            },
+            // A list is run exactly as it stands, a shell included.
+            None => Run {
+                run: Value::texts(std::iter::once(&command.program).chain(&command.args).cloned()),
+                interpreter: None,
+                interpreter_args: Vec::new(),
+                args: Vec::new(),
+            },
+        }
+    }
+}
+
+fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
+    let limits = &spec.limits;
+    let process = &spec.process;
+    let list = |items: &[String]| (!items.is_empty()).then(|| Value::texts(items.iter().cloned()));
+    let bytes = |bytes: Option<Bytes>| bytes.map(|bytes| Value::Str(exact(bytes)));
+    let span = |span| Some(Value::Str(format_span(span)));
+    let text = |text: &Option<String>| text.clone().map(Value::Str);
+    match key {
+        "name" => Some(spec.name.as_str().into()),
+        "namespace" => Some(spec.namespace.clone().into()),
+        "run" => Some(run.run.clone()),
+        "args" => list(&run.args),
+        "interpreter" => run.interpreter.clone(),
+        "interpreter_args" => list(&run.interpreter_args),
+        "shown" => {
+            let said = shown_for(&run.run, &run.args);
+            (spec.command.shown != said).then(|| spec.command.shown.clone().into())
+        }
+        "cwd" => Some(spec.cwd.clone().into()),
+        "env" => (!spec.env.is_empty())
+            .then(|| Value::table(spec.env.iter().map(|(name, value)| (name.clone(), value.clone().into())))),
+        "env_file" => text(&spec.env_file),
+        "user" => Some(spec.identity.user.clone().into()),
+        "group" => text(&spec.identity.group),
+        // An empty list takes all supplementary groups away; none at all leaves the user's.
+        "groups" => spec.identity.groups.as_ref().map(|groups| Value::texts(groups.iter().cloned())),
+        "capabilities" => list(&process.capabilities),
+        "no_new_privs" => Some(Value::Bool(process.no_new_privs)),
+        "instances" => Some(Value::Int(spec.instances.into())),
+        "max_surge" => Some(Value::Str(spec.max_surge.to_string())),
+        "replace" => word(REPLACE, spec.replace),
+        "share_ports" => Some(Value::Bool(spec.share_ports)),
+        "ready_on" => Some(ready_on(&spec.ready_on)),
+        "start_timeout" => span(spec.start_timeout),
+        "drain_timeout" => span(spec.drain_timeout),
+        "stop_timeout" => span(spec.stop_timeout),
+        "stop_signal" => {
+            (spec.stop_signal != default_stop_signal(spec)).then(|| Value::Str(spec.stop_signal.to_string()))
+        }
+        "stop_scope" => word(STOP_SCOPE, spec.stop_scope).filter(|_| spec.stop_scope != StopScope::Main),
+        "restart" => word(RESTART, spec.restart),
+        "restart_delay" => spec.restart_delay.and_then(span),
+        "max_restarts" => Some(Value::Int(spec.max_restarts.into())),
+        "min_uptime" => span(spec.min_uptime),
+        "memory_max" => bytes(limits.memory_max),
+        "memory_swap_max" => bytes(limits.memory_swap_max),
+        "max_memory_restart" => bytes(limits.max_memory_restart),
+        "cpu_max" => limits.cpu_max.map(|percent| Value::Str(percent.to_string())),
+        "cpu_weight" => limits.cpu_weight.map(|weight| Value::Int(weight.into())),
+        "tasks_max" => limits.tasks_max.and_then(|n| i64::try_from(n).ok()).map(Value::Int),
+        "nice" => process.nice.map(|nice| Value::Int(nice.into())),
+        "oom_score_adj" => Some(Value::Int(process.oom_score_adj.into())),
+        "umask" => Some(Value::Str(format!("{:03o}", process.umask))),
+        "rlimits" => (!process.rlimits.is_empty())
+            .then(|| Value::table(process.rlimits.iter().map(|(name, pair)| (name.clone(), rlimit::write(*pair))))),
+        "log_format" => word(LOG_FORMATS, spec.log.format),
+        "out_file" => text(&spec.log.out_file),
+        "error_file" => text(&spec.log.error_file),
+        "log_max_size" => Some(Value::Str(exact(spec.log.max_size))),
+        "log_max_files" => Some(Value::Int(spec.log.max_files.into())),
+        // A new key of the table must be written here; a test asks for every one.
+        _ => None,
+    }
+}
+
+fn word<T: PartialEq>(words: &[(&str, T)], value: T) -> Option<Value> {
+    words.iter().find(|(_, of)| *of == value).map(|(word, _)| (*word).into())
+}
+
+fn ready_on(ready_on: &ReadyOn) -> Value {
+    match ready_on {
+        ReadyOn::Auto => "auto".into(),
+        ReadyOn::Listen => "listen".into(),
+        ReadyOn::Notify => "notify".into(),
+        ReadyOn::Message => "message".into(),
+        ReadyOn::Instant => "instant".into(),
+        ReadyOn::Http { url } => url.as_str().into(),
+        ReadyOn::Tcp { address } => Value::Str(format!("tcp://{address}")),
+        ReadyOn::Exec { argv } => Value::texts(argv.iter().cloned()),
+    }
+}
+
+/// The largest unit that loses nothing; `Bytes` itself is shown rounded, for tables.
+fn exact(Bytes(bytes): Bytes) -> String {
+    if bytes == 0 {
+        return "0".to_owned();
+    }
+    let units = [("T", 40), ("G", 30), ("M", 20), ("K", 10), ("B", 0)];
+    let (unit, shift) = units.into_iter().find(|(_, shift)| bytes.trailing_zeros() >= *shift).unwrap_or(("B", 0));
+    format!("{}{unit}", bytes >> shift)
+}

@@ -1,0 +1,131 @@
+//! Who may start now.
+//! Owns: that no more than `instances + max_surge` procs of an app are alive when one starts, that rolls go a few at a
+//! time, and whether a replacement comes before or after the one it replaces.
+//! Never: makes a proc; it lets queued ones in, oldest first.
+
+use super::app::App;
+use super::effect::News;
+use super::instance::{Goal, Instance, Proc, Purpose};
+use super::state::{Input, State};
+use super::turn::Turn;
+use crate::model::exit::Reason;
+use crate::model::ids::{JobId, Run};
+use crate::model::spec::{AppSpec, Replace};
+
+/// In which order a replacement and the one it replaces go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    NewFirst,
+    /// `why` if nobody asked for it.
+    OldFirst {
+        why: Option<String>,
+    },
+}
+
+enum Gate {
+    Open,
+    Wait,
+    StopFirst { running: Run, why: Reason, said: Option<String> },
+}
+
+/// Lets in whom there is room for.
+pub fn admit(app: &mut App, turn: &mut Turn<'_>) {
+    let due = |p: &&Proc| p.state == State::Queued { not_before: None };
+    let slots = app.runtime.slots.iter();
+    let mut waiting: Vec<(Run, u32)> =
+        slots.filter_map(|(slot, i)| i.procs.iter().find(due).map(|p| (p.run, *slot))).collect();
+    if waiting.is_empty() {
+        return;
+    }
+    waiting.sort();
+    let room = app.room();
+    let mut alive = app.alive();
+    let abreast = app.desired.spec.max_surge.of(app.count()) as usize;
+    let mut down_for_it = app.runtime.slots.values().filter(|i| is_down_for_replacement(i)).count();
+    for (run, slot) in waiting {
+        match gate(app, slot, run) {
+            Gate::Open if alive < room => {
+                alive += 1;
+                count_restart(app, slot, run);
+                app.apply(slot, run, Input::Admit, turn);
+            }
+            Gate::StopFirst { running, why, said } if down_for_it < abreast => {
+                down_for_it += 1;
+                if let Some(said) = said {
+                    say_old_first(app, slot, run, &said, turn);
+                }
+                app.apply(slot, running, Input::Stop(why), turn);
+            }
+            Gate::Open | Gate::StopFirst { .. } | Gate::Wait => {}
+        }
+    }
+}
+
+/// The order in which `spec` would replace what is alive in this slot. `Replace::Auto` means new-first wherever that can
+/// work.
+pub fn plan_order(app: &App, instance: &Instance, spec: &AppSpec) -> Order {
+    match spec.replace {
+        Replace::NewFirst => return Order::NewFirst,
+        Replace::OldFirst => return Order::OldFirst { why: None },
+        Replace::Auto => {}
+    }
+    let mut why = None;
+    if !spec.share_ports {
+        why = Some("share_ports is off".to_owned());
+    } else if app.runtime.slots.values().flat_map(|i| &i.procs).any(|p| p.listens) {
+        why = Some("it listens on a port that two runs cannot share on this host".to_owned());
+    } else {
+        let users = instance.procs.iter().filter(|p| p.is_alive()).map(|p| &app.spec(p.revision).identity.user);
+        if let Some(user) = users.into_iter().find(|user| **user != spec.identity.user) {
+            why = Some(format!("its user changes from {user} to {}", spec.identity.user));
+        }
+    }
+    if why.is_some() { Order::OldFirst { why } } else { Order::NewFirst }
+}
+
+fn gate(app: &App, slot: u32, run: Run) -> Gate {
+    let Some(instance) = app.runtime.slots.get(&slot) else { return Gate::Wait };
+    let Some(proc) = instance.get(run) else { return Gate::Wait };
+    if instance.alive() == 0 {
+        return Gate::Open;
+    }
+    // The rest of a dead run is being killed, and may still hold what the next one needs.
+    if instance.procs.iter().any(|p| matches!(p.state, State::Dead { .. })) {
+        return Gate::Wait;
+    }
+    match (plan_order(app, instance, app.spec(proc.revision)), instance.running()) {
+        (Order::NewFirst, _) => Gate::Open,
+        (Order::OldFirst { why: said }, Some(running)) => {
+            let why = if proc.purpose == Purpose::Memory { Reason::Memory } else { Reason::Replaced };
+            Gate::StopFirst { running: running.run, why, said }
+        }
+        (Order::OldFirst { .. }, None) => Gate::Wait,
+    }
+}
+
+/// Nothing runs in this slot because its replacement comes second.
+fn is_down_for_replacement(instance: &Instance) -> bool {
+    instance.running().is_none() && instance.incoming().is_some_and(|p| p.purpose.replaces())
+}
+
+fn count_restart(app: &mut App, slot: u32, run: Run) {
+    let Some(instance) = app.runtime.slots.get_mut(&slot) else { return };
+    if instance.get(run).is_some_and(|p| matches!(p.purpose, Purpose::Respawn | Purpose::Memory)) {
+        instance.restarts += 1;
+    }
+}
+
+/// Once for each roll, in the log of the app and in the answer to whoever waits.
+fn say_old_first(app: &App, slot: u32, run: Run, why: &str, turn: &mut Turn<'_>) {
+    let Some(instance) = app.runtime.slots.get(&slot) else { return };
+    let note = format!("{} is replaced old-first: {why}", app.name);
+    let waits = |goal: &Goal| matches!(goal, Goal::Up { run: awaited, .. } if *awaited == run);
+    let jobs: Vec<JobId> = instance.waiters.iter().filter(|w| waits(&w.goal)).map(|w| w.job).collect();
+    let mut first = jobs.is_empty();
+    for job in jobs {
+        first |= turn.jobs.note(job, &note);
+    }
+    if first {
+        app.log_instance(slot, News::OldFirst { why: why.to_owned() }, turn);
+    }
+}

@@ -1,0 +1,38 @@
+//! Which app has something to do next.
+//! Owns: an index of the earliest deadline of each app, so that finding the next one of a thousand costs nothing.
+//! Never: knows what is due; the app does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::ids::AppName;
+use crate::model::time::Mono;
+
+#[derive(Debug, Default)]
+pub struct Deadlines {
+    ordered: BTreeSet<(Mono, AppName)>,
+    of_app: BTreeMap<AppName, Mono>,
+}
+
+impl Deadlines {
+    pub fn set(&mut self, app: &AppName, at: Option<Mono>) {
+        if self.of_app.get(app).copied() == at {
+            return;
+        }
+        if let Some(before) = self.of_app.remove(app) {
+            self.ordered.remove(&(before, app.clone()));
+        }
+        if let Some(at) = at {
+            self.of_app.insert(app.clone(), at);
+            self.ordered.insert((at, app.clone()));
+        }
+    }
+
+    pub fn first(&self) -> Option<Mono> {
+        self.ordered.first().map(|(at, _)| *at)
+    }
+
+    /// The apps whose deadline has come.
+    pub fn due(&self, now: Mono) -> Vec<AppName> {
+        self.ordered.iter().take_while(|(at, _)| *at <= now).map(|(_, app)| app.clone()).collect()
+    }
+}

@@ -1,0 +1,193 @@
+//! What follows the end of a run.
+//! Owns: whether and as what an instance comes back, and which jobs fail by it.
+//! Never: deploys. A crash respawns the revision that was running; a failed roll leaves, or brings back, the one before.
+
+use super::app::App;
+use super::effect::News;
+use super::instance::{Goal, Purpose, Rest};
+use super::restart::{self, End, Verdict};
+use super::state::{Death, Phase};
+use super::turn::Turn;
+use crate::model::exit::{Exit, LastExit, Reason};
+use crate::model::ids::{JobId, Revision, Run};
+use crate::model::quantity::format_span;
+use crate::model::request::InstanceResult;
+use crate::model::spec::Restart;
+
+/// A run that is over.
+pub struct Dead {
+    pub run: Run,
+    pub revision: Revision,
+    pub purpose: Purpose,
+    pub end: Death,
+    /// What there is to say beyond the reason.
+    pub message: Option<String>,
+}
+
+/// Records the death, then settles what it means for its slot and its roll.
+pub fn apply(app: &mut App, slot: u32, dead: Dead, turn: &mut Turn<'_>) {
+    record(app, slot, &dead, turn);
+    let wanted = app.wants(slot, turn.closing);
+    let Some(instance) = app.runtime.slots.get_mut(&slot) else { return };
+    let others = instance.is_live_or_coming();
+    match dead.end.phase {
+        Phase::Told => {}
+        Phase::Up if !wanted => {}
+        // Its successor is on its way already and now has nothing to wait for.
+        Phase::Up if others => instance.hurry(),
+        Phase::Up => respawn(app, slot, &dead, turn),
+        Phase::Boot => failed_boot(app, slot, &dead, wanted, others, turn),
+    }
+}
+
+fn record(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) {
+    let message = match dead.end.reason {
+        Reason::StartTimeout => {
+            Some(format!("not ready within {}", format_span(app.spec(dead.revision).start_timeout)))
+        }
+        _ => dead.message.clone(),
+    };
+    let last = LastExit { reason: dead.end.reason, exit: dead.end.exit, at: turn.now.wall, message };
+    match &dead.message {
+        Some(why) => app.log_instance(slot, News::SpawnFailed { why: why.clone() }, turn),
+        None => {
+            let news = News::Exited { reason: last.reason, text: last.to_string() };
+            turn.log(app.proc_id(slot, dead.run), news);
+        }
+    }
+    if let Some(instance) = app.runtime.slots.get_mut(&slot) {
+        instance.last_exit = Some(last);
+    }
+}
+
+fn failed_boot(app: &mut App, slot: u32, dead: &Dead, wanted: bool, others: bool, turn: &mut Turn<'_>) {
+    let on_this_run = |goal: &Goal| matches!(goal, Goal::Up { run, reached: false, .. } if *run == dead.run);
+    let policy = app.spec(dead.revision).restart;
+    let clean = dead.end.exit == Some(Exit::Code(0)) && dead.end.reason == Reason::Exit;
+    if wanted && !others && clean && policy != Restart::Always {
+        // A short job that did its work before anything could call it ready.
+        let done = InstanceResult::Started;
+        app.tell_waiters(slot, on_this_run, &done, turn);
+        rest(app, slot, Rest::Resting);
+        return;
+    }
+    let why = failure(app, slot, dead);
+    app.tell_waiters(slot, on_this_run, &InstanceResult::Failed { why: why.clone() }, turn);
+    if let Purpose::Roll { job, .. } = dead.purpose {
+        cancel_roll(app, slot, job, &why, turn);
+    }
+    if !wanted {
+        return;
+    }
+    match dead.purpose {
+        Purpose::Memory if others => retry_for_memory(app, slot, dead, turn),
+        _ if others => {}
+        Purpose::Roll { from, .. } if from != dead.revision => bring_back(app, slot, from, &why, turn),
+        Purpose::Roll { .. } | Purpose::Start | Purpose::Respawn | Purpose::Memory => respawn(app, slot, dead, turn),
+    }
+}
+
+/// Why a boot came to nothing, for the person who asked for it.
+fn failure(app: &App, slot: u32, dead: &Dead) -> String {
+    let last = app.runtime.slots.get(&slot).and_then(|i| i.last_exit.as_ref());
+    match (dead.end.reason, &dead.message, last) {
+        (Reason::SpawnFailed, Some(why), _) => format!("could not start: {why}"),
+        (Reason::StartTimeout, _, Some(LastExit { message: Some(message), .. })) => message.clone(),
+        (_, _, Some(last)) => format!("ended before it was ready ({last})"),
+        (reason, _, None) => format!("ended before it was ready ({reason})"),
+    }
+}
+
+fn respawn(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) {
+    match verdict(app, slot, dead, turn) {
+        Verdict::Again { after, attempts } => {
+            queue_after(app, slot, dead.revision, Purpose::Respawn, (after, attempts), turn);
+        }
+        Verdict::Rest => rest(app, slot, Rest::Resting),
+        Verdict::GiveUp { deaths } => {
+            rest(app, slot, Rest::Errored);
+            app.log_instance(slot, News::GaveUp { deaths }, turn);
+        }
+    }
+}
+
+/// The one that is too big still runs; its replacement is tried again by the same rules as a restart, and given up by
+/// them too. `memory_max` is there for the rest.
+fn retry_for_memory(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) {
+    match verdict(app, slot, dead, turn) {
+        Verdict::Again { after, attempts } => {
+            queue_after(app, slot, dead.revision, Purpose::Memory, (after, attempts), turn);
+        }
+        Verdict::Rest | Verdict::GiveUp { .. } => {}
+    }
+}
+
+fn verdict(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) -> Verdict {
+    let spec = app.spec(dead.revision).clone();
+    let end = End {
+        clean: dead.end.exit == Some(Exit::Code(0)) && dead.end.reason == Reason::Exit,
+        was_ready: dead.end.phase == Phase::Up,
+        up: dead.end.up,
+    };
+    match app.runtime.slots.get_mut(&slot) {
+        Some(instance) => restart::next_verdict(&spec, &mut instance.crashes, end, &mut turn.numbers.jitter),
+        None => Verdict::Rest,
+    }
+}
+
+fn queue_after(
+    app: &mut App,
+    slot: u32,
+    revision: Revision,
+    purpose: Purpose,
+    (after, attempts): (std::time::Duration, u32),
+    turn: &mut Turn<'_>,
+) {
+    let not_before = (!after.is_zero()).then(|| turn.now.mono + after);
+    app.queue(slot, revision, purpose, not_before, turn);
+    let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+    app.log_instance(slot, News::Restarting { after_ms, deaths: attempts }, turn);
+}
+
+fn rest(app: &mut App, slot: u32, rest: Rest) {
+    if let Some(instance) = app.runtime.slots.get_mut(&slot) {
+        instance.rest = rest;
+    }
+}
+
+/// The revision before takes its place again, with a clean record: it had been stopped while it was well.
+fn bring_back(app: &mut App, slot: u32, to: Revision, why: &str, turn: &mut Turn<'_>) {
+    if let Some(instance) = app.runtime.slots.get_mut(&slot) {
+        instance.crashes = Default::default();
+    }
+    app.queue(slot, to, Purpose::Respawn, None, turn);
+    app.log_instance(slot, News::RolledBack { to, why: why.to_owned() }, turn);
+}
+
+/// What has not been replaced yet stays; what had already been stopped for it comes back.
+fn cancel_roll(app: &mut App, failed: u32, job: JobId, why: &str, turn: &mut Turn<'_>) {
+    let of_roll = |purpose: Purpose| match purpose {
+        Purpose::Roll { from, job: of } if of == job => Some(from),
+        Purpose::Roll { .. } | Purpose::Start | Purpose::Respawn | Purpose::Memory => None,
+    };
+    let slots = app.runtime.slots.iter();
+    let queued = slots.filter_map(|(slot, i)| i.queued().and_then(|p| Some((*slot, p.run, of_roll(p.purpose)?))));
+    let queued: Vec<(u32, Run, Revision)> = queued.collect();
+    let failed = app.instance_id(failed);
+    for (slot, run, from) in queued {
+        let on_it = |goal: &Goal| matches!(goal, Goal::Up { run: awaited, .. } if *awaited == run);
+        let why = format!("not replaced, because {failed} {why}");
+        app.tell_waiters(slot, on_it, &InstanceResult::Failed { why: why.clone() }, turn);
+        let wanted = app.wants(slot, turn.closing);
+        let Some(instance) = app.runtime.slots.get_mut(&slot) else { continue };
+        let revision = instance.get(run).map(|p| p.revision);
+        instance.remove(run);
+        if wanted && !instance.is_live_or_coming() {
+            if revision == Some(from) {
+                app.queue(slot, from, Purpose::Respawn, None, turn);
+            } else {
+                bring_back(app, slot, from, &why, turn);
+            }
+        }
+    }
+}

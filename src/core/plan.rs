@@ -1,0 +1,76 @@
+//! What a deployment would do, without doing it.
+//! Owns: the wording of a plan as data. Never: decides on its own; it asks the functions that a deployment asks.
+
+use serde::{Deserialize, Serialize};
+
+use super::admission::{Order, plan_order};
+use super::app::App;
+use super::instance::Instance;
+use super::requests::{Change, check_specs, plan_change};
+use super::selection::Apps;
+use super::up::{Step, Wish, plan_step};
+use crate::model::ids::{InstanceId, Revision, Slot};
+use crate::model::request::Denied;
+use crate::model::spec::{AppSpec, Replace};
+
+/// What would become of one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanLine {
+    pub instance: InstanceId,
+    pub action: PlanAction,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlanAction {
+    Start,
+    /// `order` is never `Auto`; `why` says what made it old-first, if nobody asked for that.
+    Roll {
+        from: Revision,
+        order: Replace,
+        why: Option<String>,
+    },
+    Unchanged,
+    Stop,
+}
+
+pub fn plan(apps: &Apps, specs: &[AppSpec]) -> Result<Vec<PlanLine>, Denied> {
+    check_specs(specs)?;
+    Ok(specs.iter().flat_map(|spec| plan_app(apps.get(&spec.name), spec)).collect())
+}
+
+fn plan_app(app: Option<&App>, spec: &AppSpec) -> Vec<PlanLine> {
+    let line = |slot, action| {
+        let instance = InstanceId { app: spec.name.clone(), slot: Slot(slot) };
+        PlanLine { instance, action }
+    };
+    let Some(app) = app else {
+        return (0..spec.instances).map(|slot| line(slot, PlanAction::Start)).collect();
+    };
+    let newest = match plan_change(Some(app), spec) {
+        Change::Revision => Revision(app.desired.revision.0 + 1),
+        Change::NewApp | Change::None | Change::Count => app.desired.revision,
+    };
+    let count = if app.desired.spec.instances == spec.instances { app.count() } else { spec.instances };
+    let none = Instance::default();
+    let of = |slot: u32| app.runtime.slots.get(&slot).unwrap_or(&none);
+    let surplus = app.runtime.slots.keys().filter(|slot| **slot >= count);
+    let stops = surplus.map(|slot| line(*slot, PlanAction::Stop));
+    (0..count).map(|slot| line(slot, plan_slot(app, of(slot), spec, newest))).chain(stops).collect()
+}
+
+fn plan_slot(app: &App, instance: &Instance, spec: &AppSpec, newest: Revision) -> PlanAction {
+    match (plan_step(instance, newest, Wish::Start), instance.running()) {
+        (Step::Unchanged, _) => PlanAction::Unchanged,
+        (Step::Replace { from }, _) => roll(app, instance, spec, from),
+        (Step::Join { .. }, Some(running)) => roll(app, instance, spec, running.revision),
+        (Step::Join { .. }, None) | (Step::Start, _) => PlanAction::Start,
+    }
+}
+
+fn roll(app: &App, instance: &Instance, spec: &AppSpec, from: Revision) -> PlanAction {
+    match plan_order(app, instance, spec) {
+        Order::NewFirst => PlanAction::Roll { from, order: Replace::NewFirst, why: None },
+        Order::OldFirst { why } => PlanAction::Roll { from, order: Replace::OldFirst, why },
+    }
+}

@@ -1,0 +1,121 @@
+//! What of a world is kept, and a world made from it.
+//! Owns: the split between *desired*, which is on disk, and *runtime*, which outlives the daemon but not the machine.
+//! Never: writes anything anywhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::app::{App, AppDesired, AppRuntime};
+use super::jobs::Jobs;
+use super::turn::Numbers;
+use super::world::World;
+use crate::model::ids::{AppName, Id, Run};
+
+/// What people asked for. Changes by requests, and once in about a thousand runs to promise the next run numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Desired {
+    pub next_id: Id,
+    /// No run up to now has this number or a higher one.
+    pub next_run: Run,
+    pub apps: BTreeMap<AppName, AppDesired>,
+}
+
+/// What is going on. The parts that concern one app each can be saved alone: `World::take_changed` says which.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Runtime {
+    pub head: Head,
+    pub apps: BTreeMap<AppName, AppRuntime>,
+}
+
+/// The part of *runtime* that belongs to no app.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    pub numbers: Numbers,
+    pub jobs: Jobs,
+    /// A shutdown is under way.
+    pub closing: bool,
+}
+
+impl World {
+    /// What goes on disk at `Effect::SaveDesired`.
+    pub fn desired(&self) -> Desired {
+        let Numbers { next_id, runs_saved, .. } = self.numbers;
+        let apps = self.apps.iter().map(|(name, app)| (name.clone(), app.desired.clone())).collect();
+        Desired { next_id, next_run: runs_saved, apps }
+    }
+
+    /// What the holder keeps, before each step's effects are acted on.
+    pub fn runtime(&self) -> Runtime {
+        let apps = self.apps.iter().map(|(name, app)| (name.clone(), app.runtime.clone())).collect();
+        Runtime { head: self.head(), apps }
+    }
+
+    pub fn head(&self) -> Head {
+        Head { numbers: self.numbers.clone(), jobs: self.jobs.clone(), closing: self.closing }
+    }
+
+    /// The runtime of one app; None once it is forgotten.
+    pub fn runtime_of(&self, app: &AppName) -> Option<&AppRuntime> {
+        self.apps.get(app).map(|app| &app.runtime)
+    }
+
+    /// A world in which nothing runs yet, as after a boot. Its first deadline is at once: a `Deadline` event then starts
+    /// what was up.
+    pub fn from_desired(desired: Desired, seed: u64) -> Self {
+        let Desired { next_id, next_run, apps } = desired;
+        let mut world = World::new(seed);
+        world.numbers.next_id = next_id;
+        world.numbers.next_run = next_run;
+        world.numbers.runs_saved = next_run;
+        let kept = apps.into_iter().filter(|(_, desired)| !desired.deleting);
+        world.apps = kept.map(|(name, desired)| (name, App::new(desired, AppRuntime::default()))).collect();
+        world.index();
+        world
+    }
+
+    /// The world as it was saved. The two halves may be one step apart, if the daemon died between the two writes; then
+    /// the first deadline is at once, to bring what is there into line with what is wanted.
+    ///
+    /// The daemon then tells what happened while it was away: `Spawned` for what runs and was not known to, `Exited` and
+    /// `Gone` for what does not. What it may have died without doing is in `World::outstanding`.
+    pub fn restore(desired: Desired, runtime: Runtime) -> Self {
+        let Desired { next_id, next_run, apps } = desired;
+        let Runtime { head: Head { mut numbers, jobs, closing }, apps: mut runtimes } = runtime;
+        numbers.next_id = numbers.next_id.max(next_id);
+        numbers.runs_saved = numbers.runs_saved.max(next_run);
+        let mut world = World::new(0);
+        world.numbers = numbers;
+        world.jobs = jobs;
+        world.closing = closing;
+        world.apps = apps
+            .into_iter()
+            .map(|(name, desired)| {
+                let runtime = runtimes.remove(&name).unwrap_or_default();
+                (name, App::new(desired, runtime))
+            })
+            .collect();
+        for (name, runtime) in runtimes {
+            world.apps.extend(orphan(runtime).map(|app| (name, app)));
+        }
+        world.index();
+        world
+    }
+
+    fn index(&mut self) {
+        for (name, app) in &self.apps {
+            self.deadlines.set(name, app.next_deadline());
+        }
+        let unsettled = self.apps.values().filter(|app| app.is_unsettled(self.closing));
+        self.unsettled = unsettled.map(|app| app.name.clone()).collect();
+    }
+}
+
+/// An app whose deletion reached the disk but not the holder: what is left of it is stopped, then it is forgotten.
+fn orphan(runtime: AppRuntime) -> Option<App> {
+    let (revision, spec) = runtime.specs.last_key_value().map(|(revision, spec)| (*revision, spec.clone()))?;
+    let down = BTreeSet::new();
+    let desired = AppDesired { spec, revision, scaled: None, ids: Vec::new(), down, deleting: true };
+    let app = App::new(desired, runtime);
+    (!app.is_empty()).then_some(app)
+}

@@ -1,0 +1,260 @@
+//! The whole of the core's surface.
+//! Owns: the apps, and the way of each event to the app it concerns.
+//! Never: decides about an app; the modules beside this one do.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::app::App;
+use super::deadlines::Deadlines;
+use super::effect::{Alarm, Effect};
+use super::event::Event;
+use super::instance::Purpose;
+use super::jobs::Jobs;
+use super::plan::{self, PlanLine};
+use super::requests;
+use super::selection::Apps;
+use super::state::{Input, State};
+use super::turn::{Numbers, Turn};
+use crate::model::ids::{AppName, JobId, ProcId, Revision};
+use crate::model::request::{Denied, Request};
+use crate::model::spec::AppSpec;
+use crate::model::status::{AppView, Snapshot};
+use crate::model::time::{Mono, Now};
+
+/// Everything stead manages on this host.
+#[derive(Debug)]
+pub struct World {
+    pub(super) apps: Apps,
+    pub(super) jobs: Jobs,
+    pub(super) numbers: Numbers,
+    pub(super) closing: bool,
+    pub(super) deadlines: Deadlines,
+    /// Apps to be brought into line at once, after a world was made from what was saved.
+    pub(super) unsettled: BTreeSet<AppName>,
+    changed: BTreeSet<AppName>,
+    exited: bool,
+}
+
+/// One proc the world knows of, for the daemon to compare with what it finds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownProc<'a> {
+    pub proc: ProcId,
+    pub revision: Revision,
+    pub spec: &'a Arc<AppSpec>,
+    pub state: &'a State,
+}
+
+impl World {
+    /// An empty world. `seed` spreads restart delays; the same events with the same seed have the same effects.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            apps: Apps::new(),
+            jobs: Jobs::default(),
+            numbers: Numbers::new(seed),
+            closing: false,
+            deadlines: Deadlines::default(),
+            unsettled: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            exited: false,
+        }
+    }
+
+    /// Takes one fact in; appends to `out` what is to be done about it, in order.
+    pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
+        let start = out.len();
+        let mut unsaved = false;
+        let mut touched = BTreeSet::new();
+        let Self { apps, jobs, numbers, closing, .. } = self;
+        let mut turn = Turn { now, out, jobs, numbers, unsaved: &mut unsaved, closing: *closing };
+        let mut asked = None;
+        match event {
+            Event::Request { job, request } => {
+                asked = Some(job);
+                touched = take_request(apps, job, request, &mut turn);
+            }
+            Event::Deadline => {
+                touched = std::mem::take(&mut self.unsettled);
+                touched.extend(self.deadlines.due(now.mono));
+                for name in &touched {
+                    if let Some(app) = apps.get_mut(name) {
+                        app.apply_deadlines(&mut turn);
+                    }
+                }
+            }
+            Event::Spawned { ref proc, .. }
+            | Event::SpawnFailed { ref proc, .. }
+            | Event::Ready { ref proc }
+            | Event::Listens { ref proc }
+            | Event::Exited { ref proc, .. }
+            | Event::Gone { ref proc }
+            | Event::OverMemory { ref proc }
+            | Event::Drained { ref proc } => {
+                let proc = proc.clone();
+                take_fact(apps, &proc, event, &mut turn);
+                touched.insert(proc.instance.app);
+            }
+        }
+        for name in &touched {
+            settle_app(apps, name, &mut turn);
+        }
+        if let Some(job) = asked {
+            turn.jobs.finish_if_settled(job, turn.out);
+        }
+        self.closing = turn.closing;
+        if self.closing && !self.exited && self.apps.values().all(App::is_empty) {
+            self.exited = true;
+            out.push(Effect::Exit);
+        }
+        for name in touched {
+            self.deadlines.set(&name, self.apps.get(&name).and_then(App::next_deadline));
+            self.changed.insert(name);
+        }
+        if unsaved {
+            out.insert(start, Effect::SaveDesired);
+        }
+    }
+
+    /// When `Event::Deadline` is due. It may be in the past, and stays until that event comes.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        if self.unsettled.is_empty() { self.deadlines.first() } else { Some(Mono(0)) }
+    }
+
+    /// Everything, as people see it. Only apps that changed since the last call cost anything.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { apps: self.apps.values().map(App::view).collect() }
+    }
+
+    /// What a `Deploy` of these specs would do.
+    pub fn plan(&self, specs: &[AppSpec]) -> Result<Vec<PlanLine>, Denied> {
+        plan::plan(&self.apps, specs)
+    }
+
+    /// One app, as people see it.
+    pub fn app(&self, name: &AppName) -> Option<Arc<AppView>> {
+        self.apps.get(name).map(App::view)
+    }
+
+    /// The settings that this proc runs with, or is going to.
+    pub fn spec_of(&self, proc: &ProcId) -> Option<&Arc<AppSpec>> {
+        let app = self.apps.get(&proc.instance.app)?;
+        let revision = app.runtime.slots.get(&proc.instance.slot.0)?.get(proc.run)?.revision;
+        Some(app.spec(revision))
+    }
+
+    /// Every proc that has, or is about to have, a cgroup.
+    pub fn procs(&self) -> impl Iterator<Item = KnownProc<'_>> {
+        let slots = self.apps.values().flat_map(|app| app.runtime.slots.iter().map(move |(slot, i)| (app, *slot, i)));
+        let procs = slots.flat_map(|(app, slot, i)| i.procs.iter().map(move |p| (app, slot, p)));
+        procs.filter(|(_, _, p)| p.is_alive()).map(|(app, slot, p)| KnownProc {
+            proc: app.proc_id(slot, p.run),
+            revision: p.revision,
+            spec: app.spec(p.revision),
+            state: &p.state,
+        })
+    }
+
+    /// What the world waits for, as effects that do no harm when done twice: for a daemon that cannot know whether the
+    /// one before it got so far. A `Spawn` is to be skipped if its proc is there already; the answer is owed all the
+    /// same. A stop signal is not repeated, since many programs take a second one for impatience; `stop_timeout` runs.
+    pub fn outstanding(&self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for KnownProc { proc, revision, spec, state } in self.procs() {
+            match state {
+                State::Spawning { .. } => effects.push(Effect::Spawn { proc, revision, spec: Arc::clone(spec) }),
+                State::Marked { child: None, .. } => {
+                    effects.push(Effect::Spawn { proc, revision, spec: Arc::clone(spec) });
+                }
+                State::Draining { .. } => effects.push(Effect::Drain { proc }),
+                State::Killing { .. } | State::Dead { .. } => effects.push(Effect::Kill { proc }),
+                State::Queued { .. }
+                | State::New { .. }
+                | State::Running { .. }
+                | State::Marked { child: Some(_), .. }
+                | State::Stopping { .. } => {}
+            }
+        }
+        if self.closing && self.apps.values().all(App::is_empty) {
+            effects.push(Effect::Exit);
+        }
+        effects
+    }
+
+    /// Whether a job is still waited for.
+    pub fn is_open(&self, job: JobId) -> bool {
+        self.jobs.is_open(job)
+    }
+
+    /// The apps whose runtime changed since the last call, forgotten ones included.
+    pub fn take_changed(&mut self) -> BTreeSet<AppName> {
+        std::mem::take(&mut self.changed)
+    }
+}
+
+fn take_request(apps: &mut Apps, job: JobId, request: Request, turn: &mut Turn<'_>) -> BTreeSet<AppName> {
+    match requests::apply(apps, job, request, turn) {
+        Ok(touched) => touched,
+        Err(denied) => {
+            turn.out.push(Effect::Deny { job, denied });
+            BTreeSet::new()
+        }
+    }
+}
+
+fn take_fact(apps: &mut Apps, proc: &ProcId, event: Event, turn: &mut Turn<'_>) {
+    let (slot, run) = (proc.instance.slot.0, proc.run);
+    let known = |app: &&mut App| app.runtime.slots.get(&slot).is_some_and(|i| i.get(run).is_some());
+    let Some(app) = apps.get_mut(&proc.instance.app).filter(known) else {
+        return take_stray(proc, &event, turn);
+    };
+    match event {
+        Event::Spawned { pid, .. } => app.apply(slot, run, Input::Spawned(pid), turn),
+        Event::SpawnFailed { why, .. } => app.apply_spawn_failed(slot, run, why, turn),
+        Event::Ready { .. } => app.apply(slot, run, Input::Ready, turn),
+        Event::Exited { exit, oom, .. } => app.apply(slot, run, Input::Exited { exit, oom }, turn),
+        Event::Gone { .. } => app.apply(slot, run, Input::Gone, turn),
+        Event::Drained { .. } => app.apply(slot, run, Input::Drained, turn),
+        Event::Listens { .. } => {
+            if let Some(proc) = app.runtime.slots.get_mut(&slot).and_then(|i| i.get_mut(run)) {
+                proc.listens = true;
+            }
+        }
+        Event::OverMemory { .. } => replace_for_memory(app, slot, proc, turn),
+        // They name no proc; `step` has taken them.
+        Event::Request { .. } | Event::Deadline => {}
+    }
+}
+
+/// Only a proc that is to stay is replaced; one that boots is judged when it is ready, since the daemon checks then.
+fn replace_for_memory(app: &mut App, slot: u32, proc: &ProcId, turn: &mut Turn<'_>) {
+    let Some(instance) = app.runtime.slots.get(&slot) else { return };
+    let Some(running) = instance.running().filter(|p| p.run == proc.run) else { return };
+    if instance.incoming().is_none() && app.wants(slot, turn.closing) {
+        let revision = running.revision;
+        app.queue(slot, revision, Purpose::Memory, None, turn);
+    }
+}
+
+/// News of a proc that is gone. What a proc does and what is done to it travel on different ways, so some of it may
+/// arrive after `Gone`; its birth and its death may not.
+fn take_stray(proc: &ProcId, event: &Event, turn: &mut Turn<'_>) {
+    let name = match event {
+        Event::Ready { .. } | Event::Listens { .. } | Event::OverMemory { .. } | Event::Drained { .. } => return,
+        Event::Request { .. } | Event::Deadline => return,
+        Event::Spawned { .. } => "Spawned",
+        Event::SpawnFailed { .. } => "SpawnFailed",
+        Event::Exited { .. } => "Exited",
+        Event::Gone { .. } => "Gone",
+    };
+    turn.out.push(Effect::Alarm(Alarm::UnknownProc { event: name.to_owned(), proc: proc.clone() }));
+}
+
+fn settle_app(apps: &mut Apps, name: &AppName, turn: &mut Turn<'_>) {
+    let Some(app) = apps.get_mut(name) else { return };
+    app.settle(turn);
+    if app.desired.deleting && app.is_empty() {
+        apps.remove(name);
+        turn.out.push(Effect::Forget { app: name.clone() });
+        *turn.unsaved = true;
+    }
+}

@@ -1,0 +1,93 @@
+//! Puts together what people are shown of an instance: what the core knows, and what was measured.
+//! Owns: the meaning of each field of a row. Never: measures, selects or formats.
+
+use std::time::Duration;
+
+use crate::metrics::Figures;
+use crate::model::exit::{Exit, LastExit};
+use crate::model::selector::Generation;
+use crate::model::status::{AppView, ExitStatus, InstanceDetail, InstanceStatus, InstanceView, ProcView};
+use crate::model::time::Mono;
+
+/// What was found out about one live proc.
+#[derive(Debug, Clone, Default)]
+pub struct Measured {
+    pub figures: Option<Figures>,
+    pub ports: Vec<u16>,
+    pub cgroup: Option<String>,
+}
+
+pub fn row(app: &AppView, slot: &InstanceView, now: Mono, measured: &Measured) -> InstanceStatus {
+    let speaker = slot.procs.first();
+    let live = speaker.filter(|proc| proc.pid.is_some());
+    let figures = measured.figures.as_ref();
+    InstanceStatus {
+        id: slot.id.0,
+        app: app.spec.name.to_string(),
+        instance: slot.instance.to_string(),
+        namespace: app.spec.namespace.clone(),
+        pid: live.and_then(|proc| proc.pid),
+        status: slot.status,
+        generation: speaker.map(|proc| proc.generation),
+        ready: speaker.is_some_and(|proc| proc.ready),
+        revision: speaker.map_or(app.revision, |proc| proc.revision).0,
+        outdated: slot.outdated,
+        uptime_ms: live.and_then(|proc| proc.started).map(|started| millis(now.since(started))),
+        restarts: slot.restarts,
+        memory_bytes: figures.map(|f| f.memory_bytes),
+        memory_peak_bytes: figures.and_then(|f| f.memory_peak_bytes),
+        cpu_percent: figures.and_then(|f| f.cpu_percent).map(|percent| (percent * 10.0).round() / 10.0),
+        tasks: figures.map(|f| f.tasks),
+        ports: measured.ports.clone(),
+        cgroup: measured.cgroup.clone(),
+        user: app.spec.identity.user.clone(),
+        last_exit: slot.last_exit.as_ref().map(exit_status),
+    }
+}
+
+pub fn detail(
+    app: &AppView,
+    slot: &InstanceView,
+    now: Mono,
+    measured: &Measured,
+    log_files: Vec<String>,
+    notes: Vec<String>,
+) -> InstanceDetail {
+    let figures = measured.figures.as_ref();
+    InstanceDetail {
+        status: row(app, slot, now, measured),
+        memory_anon_bytes: figures.and_then(|f| f.anon),
+        memory_file_bytes: figures.and_then(|f| f.file),
+        fds: figures.and_then(|f| f.fds),
+        sampled: figures.is_some_and(|f| f.sampled),
+        procs: slot.procs.iter().map(proc_line).collect(),
+        log_files,
+        due_ms: slot.due.map(|due| millis(due.since(now))),
+        notes,
+    }
+}
+
+fn proc_line(proc: &ProcView) -> String {
+    let pid = proc.pid.map_or_else(|| "not spawned".to_owned(), |pid| format!("pid {pid}"));
+    let ready = if proc.ready || proc.generation == Generation::Queue { "" } else { ", not ready" };
+    format!("{} {} {pid}, revision {}{ready}", proc.proc, proc.generation.as_str(), proc.revision)
+}
+
+fn exit_status(last: &LastExit) -> ExitStatus {
+    let (code, signal) = match last.exit {
+        Some(Exit::Code(code)) => (Some(code), None),
+        Some(Exit::Signal { signal, .. }) => (None, Some(signal.to_string())),
+        Some(Exit::Unknown) | None => (None, None),
+    };
+    ExitStatus {
+        reason: last.reason.to_string(),
+        code,
+        signal,
+        at: last.at.0 / 1_000_000,
+        message: last.message.clone(),
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,202 @@
+//! The one task that owns `World`.
+//! Owns: the loop: take one event, step, save, run the effects, publish the snapshot.
+//! Never: decides what should run (the core does) or how a thing is done (the executor does).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+
+use super::clock;
+use super::executor::{Executor, Told};
+use super::link::{FromHolder, Link};
+use super::listen::PortMemory;
+use super::store::{Store, StoreError};
+use crate::api::{Ask, Job, JobUpdate, Refusal};
+use crate::core::effect::Effect;
+use crate::core::event::Event;
+use crate::core::world::{Desired, World};
+use crate::model::ids::JobId;
+use crate::model::request::Request;
+use crate::model::status::Snapshot;
+use crate::model::time::{Mono, Now};
+
+/// What is on disk.
+#[derive(Serialize, Deserialize)]
+pub struct OnDisk {
+    pub world: Desired,
+    pub ports: PortMemory,
+}
+
+pub struct Driver {
+    pub(super) world: World,
+    store: Store,
+    pub(super) executor: Executor,
+    link: Link,
+    jobs: HashMap<JobId, Waiting>,
+    next_job: u64,
+    queue: VecDeque<Event>,
+    effects: Vec<Effect>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    exit: bool,
+}
+
+/// Who waits for a request.
+struct Waiting {
+    updates: mpsc::UnboundedSender<JobUpdate>,
+    answer: Option<Answer>,
+}
+
+type Answer = (tokio::sync::oneshot::Sender<Result<Job, Refusal>>, mpsc::UnboundedReceiver<JobUpdate>);
+
+impl Driver {
+    pub fn new(
+        world: World,
+        store: Store,
+        executor: Executor,
+        link: Link,
+        snapshots: watch::Sender<Arc<Snapshot>>,
+    ) -> Self {
+        Self {
+            world,
+            store,
+            executor,
+            link,
+            jobs: HashMap::new(),
+            next_job: 1,
+            queue: VecDeque::new(),
+            effects: Vec::new(),
+            snapshots,
+            exit: false,
+        }
+    }
+
+    /// Serves until the core says `Exit` or the holder is gone.
+    pub async fn run(
+        mut self,
+        mut asks: mpsc::Receiver<Ask>,
+        mut told: mpsc::UnboundedReceiver<Told>,
+    ) -> std::io::Result<()> {
+        while !self.exit {
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                message = self.link.receive() => self.from_holder(message?),
+                Some(told) = told.recv() => self.told(told),
+                Some(ask) = asks.recv() => self.ask(ask),
+                () = sleep_until(deadline) => self.deadline_passed(),
+            }
+            self.settle();
+        }
+        self.executor.close(&mut self.link);
+        Ok(())
+    }
+
+    /// The next moment at which anything is due. None at rest: no timer without a deadline behind it.
+    fn deadline(&self) -> Option<Mono> {
+        [self.world.next_deadline(), self.executor.next_look()].into_iter().flatten().min()
+    }
+
+    fn deadline_passed(&mut self) {
+        let now = clock::mono();
+        self.executor.look(now, &mut self.queue);
+        if self.world.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.queue.push_back(Event::Deadline);
+        }
+    }
+
+    fn from_holder(&mut self, message: FromHolder) {
+        self.executor.from_holder(message, &mut self.link, &mut self.queue);
+    }
+
+    fn told(&mut self, told: Told) {
+        self.executor.told(told, &mut self.link, &mut self.queue);
+    }
+
+    /// Steps through every waiting event, carrying out what each asks for; then tells the world.
+    fn settle(&mut self) {
+        while let Some(event) = self.queue.pop_front() {
+            let now = clock::now();
+            let mut effects = std::mem::take(&mut self.effects);
+            tracing::debug!(?event, "step");
+            self.world.step(now, event, &mut effects);
+            self.carry_out(now, &mut effects);
+            effects.clear();
+            self.effects = effects;
+        }
+        self.executor.tidy();
+        self.snapshots.send_if_modified(|old| {
+            let new = self.world.snapshot();
+            let changed = **old != new;
+            if changed {
+                *old = Arc::new(new);
+            }
+            changed
+        });
+    }
+
+    fn carry_out(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::SaveDesired => self.save(),
+                Effect::Deny { job, denied } => self.refuse(job, denied.into()),
+                Effect::Accepted { job, instances } => {
+                    if let Some((answer, updates)) = self.jobs.get_mut(&job).and_then(|waiting| waiting.answer.take()) {
+                        // A caller that has gone away does not stop what was asked for.
+                        let _ = answer.send(Ok(Job { id: job, instances, updates }));
+                    }
+                }
+                Effect::Progress { job, outcome } => self.update(job, JobUpdate::Progress(outcome)),
+                Effect::Done { job, outcome } => {
+                    self.update(job, JobUpdate::Done(outcome));
+                    self.jobs.remove(&job);
+                }
+                Effect::Exit => self.exit = true,
+                Effect::Alarm(alarm) => tracing::error!("this cannot happen, and did: {alarm}"),
+                effect => self.executor.carry_out(effect, now, &mut self.link, &mut self.queue),
+            }
+        }
+    }
+
+    fn update(&self, job: JobId, update: JobUpdate) {
+        if let Some(waiting) = self.jobs.get(&job) {
+            let _ = waiting.updates.send(update);
+        }
+    }
+
+    fn refuse(&mut self, job: JobId, refusal: Refusal) {
+        if let Some((answer, _)) = self.jobs.remove(&job).and_then(|waiting| waiting.answer) {
+            let _ = answer.send(Err(refusal));
+        }
+    }
+
+    fn save(&mut self) {
+        let saved = self.try_save();
+        if let Err(error) = saved {
+            tracing::error!("what is wanted could not be saved: {error}");
+        }
+    }
+
+    pub(super) fn try_save(&mut self) -> Result<(), StoreError> {
+        self.executor.saved_ports();
+        self.store.save(&OnDisk { world: self.world.desired(), ports: self.executor.ports().clone() })
+    }
+
+    /// Hands a request to the core; its answer goes to the one who asked.
+    pub(super) fn submit(&mut self, request: Request, answer: tokio::sync::oneshot::Sender<Result<Job, Refusal>>) {
+        let job = JobId(self.next_job);
+        self.next_job += 1;
+        let (updates, receiver) = mpsc::unbounded_channel();
+        self.jobs.insert(job, Waiting { updates, answer: Some((answer, receiver)) });
+        self.queue.push_back(Event::Request { job, request });
+    }
+}
+
+/// Never, without a deadline.
+async fn sleep_until(deadline: Option<Mono>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep(deadline.since(clock::mono())).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,302 @@
+//! Carries out what the core wishes, and brings back what became of it.
+//! Owns: the table of live runs: everything of a run that is neither the core's nor the kernel's.
+//! Never: decides. It is also where the subsystems meet that must not know each other.
+//!
+//! `spawn` begins a run, `readiness` watches it boot, `exits` ends it; this file holds what they share.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::account::Account;
+use super::link::{FromHolder, Link};
+use super::listen::{ListenWatch, PortMemory};
+use super::output::Output;
+use super::spawn::Prepared;
+use super::tree::Tree;
+use crate::core::effect::Effect;
+use crate::core::event::Event;
+use crate::logs::capture::{Report, StreamKey};
+use crate::model::exit::Exit;
+use crate::model::ids::{AppName, ProcId, Revision, Run};
+use crate::model::signal::Signal;
+use crate::model::spec::{AppSpec, Identity, StopScope};
+use crate::model::time::{Mono, Now};
+use crate::sys::cgroup::RunCgroup;
+
+/// News from a task or thread of ours to the loop.
+#[derive(Debug)]
+pub enum Told {
+    /// Identity and environment of a run are known, or cannot be.
+    Prepared { run: Run, prepared: Result<Box<Prepared>, String> },
+    /// A probe succeeded, or Node's channel said so.
+    Ready { run: Run },
+    /// A process said READY=1 on the notify socket.
+    Notified { pid: i32 },
+    /// The cgroup of a dead main process has become empty.
+    Empty { run: Run },
+    /// The kernel's OOM killer struck in a v1 cgroup.
+    OomV1 { run: Run },
+    OverMemory { run: Run },
+    Log(Report),
+    /// It is time for the next attempt of `ready_on = { exec = … }`.
+    Probe { run: Run },
+    /// Specs were checked on this host; they are deployed, or refused.
+    Checked(Box<super::asks::Checked>),
+}
+
+/// One run, from its `Spawn` until the last byte of its output is in a file.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub proc: ProcId,
+    pub spec: Arc<AppSpec>,
+    pub revision: Revision,
+    pub cgroup: RunCgroup,
+    pub account: Option<Account>,
+    /// None until the program runs.
+    pub pid: Option<i32>,
+    pub started: Mono,
+    pub ready: bool,
+    pub listens: bool,
+    /// What was asked of it before it had a process to ask.
+    pub early: Vec<Effect>,
+    pub oom: bool,
+    pub exit: Option<Exit>,
+    pub gone: bool,
+    /// Streams that have not come to their end.
+    pub streams: u8,
+    /// Ended with the run.
+    pub tasks: Vec<AbortHandle>,
+}
+
+pub struct Executor {
+    pub(super) tree: Tree,
+    pub(super) output: Output,
+    pub(super) runs: BTreeMap<Run, Live>,
+    pub(super) accounts: BTreeMap<AppName, (Identity, Account)>,
+    pub(super) watch: ListenWatch,
+    pub(super) ports: PortMemory,
+    /// Ports outside this range were chosen by a person (ip_local_port_range).
+    pub(super) ephemeral: std::ops::RangeInclusive<u16>,
+    pub(super) notify_path: String,
+    pub(super) tell: mpsc::UnboundedSender<Told>,
+    /// Cgroups to remove once the loop has nothing more urgent to do.
+    pub(super) litter: Vec<RunCgroup>,
+}
+
+/// Tokens of the holder's table: an app's run is its run number; a probe's has this bit set (below the protocol's MAX_TOKEN).
+pub(super) const PROBE: u64 = 1 << 59;
+
+impl Executor {
+    pub fn new(
+        tree: Tree,
+        output: Output,
+        ports: PortMemory,
+        ephemeral: std::ops::RangeInclusive<u16>,
+        notify_path: String,
+        tell: mpsc::UnboundedSender<Told>,
+    ) -> Self {
+        Self {
+            tree,
+            output,
+            runs: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            watch: ListenWatch::default(),
+            ports,
+            ephemeral,
+            notify_path,
+            tell,
+            litter: Vec::new(),
+        }
+    }
+
+    pub fn carry_out(&mut self, effect: Effect, now: Now, link: &mut Link, queue: &mut VecDeque<Event>) {
+        match effect {
+            Effect::Spawn { proc, revision, spec } => self.spawn(proc, revision, spec, link, queue),
+            // Nothing routes connections yet, so there are none to wait for.
+            Effect::Drain { proc } => queue.push_back(Event::Drained { proc }),
+            Effect::Signal { ref proc, signal, scope } => {
+                let run = proc.run;
+                if !self.wait_for_pid(run, &effect) {
+                    self.signal(run, signal, scope, link);
+                }
+            }
+            Effect::Kill { ref proc } => {
+                let run = proc.run;
+                if !self.wait_for_pid(run, &effect) {
+                    self.kill(run, link);
+                }
+            }
+            Effect::Log { proc, news } => {
+                tracing::info!("{proc}: {news}");
+                if let Some(live) = self.runs.get(&proc.run) {
+                    self.output.event(&proc.instance, &live.spec, live.account.as_ref(), now.wall, &format!("{proc}: {news}"));
+                } else {
+                    self.output.event_without_run(&proc.instance, now.wall, &format!("{proc}: {news}"));
+                }
+            }
+            Effect::LogInstance { instance, news } => {
+                tracing::info!("{instance}: {news}");
+                self.output.event_without_run(&instance, now.wall, &format!("{instance}: {news}"));
+            }
+            Effect::Forget { app } => {
+                self.tree.remove_app(&app);
+                self.accounts.remove(&app);
+                self.ports.forget(&app);
+                self.output.forget(&app);
+            }
+            Effect::SaveDesired
+            | Effect::Deny { .. }
+            | Effect::Accepted { .. }
+            | Effect::Progress { .. }
+            | Effect::Done { .. }
+            | Effect::Exit
+            | Effect::Alarm(_) => unreachable!("the driver carries these out itself"),
+        }
+    }
+
+    /// Keeps an effect for later if its run has no process yet. True if it was kept.
+    fn wait_for_pid(&mut self, run: Run, effect: &Effect) -> bool {
+        match self.runs.get_mut(&run) {
+            Some(live) if live.pid.is_none() => {
+                live.early.push(effect.clone());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn signal(&mut self, run: Run, signal: Signal, scope: StopScope, link: &mut Link) {
+        let Some(live) = self.runs.get(&run) else { return };
+        if live.exit.is_some() {
+            return;
+        }
+        match scope {
+            StopScope::Main => link.signal(run.0, signal),
+            StopScope::All if self.tree.has_cgroups() => {
+                if let Err(error) = live.cgroup.signal(signal.0) {
+                    tracing::warn!("{}: {error}", live.proc);
+                    link.signal(run.0, signal);
+                }
+            }
+            StopScope::All => link.signal_group(run.0, signal),
+        }
+    }
+
+    /// SIGKILL to everything in the run's cgroup; its process group where there are no cgroups.
+    pub(super) fn kill(&mut self, run: Run, link: &mut Link) {
+        let Some(live) = self.runs.get(&run) else { return };
+        if !self.tree.has_cgroups() {
+            link.signal_group(run.0, Signal::KILL);
+        } else if let Err(error) = live.cgroup.kill() {
+            tracing::error!("{}: {error}", live.proc);
+            if live.exit.is_none() {
+                link.signal(run.0, Signal::KILL);
+            }
+        }
+    }
+
+    pub fn from_holder(&mut self, message: FromHolder, link: &mut Link, queue: &mut VecDeque<Event>) {
+        match message {
+            FromHolder::Spawned { token, .. } | FromHolder::SpawnFailed { token, .. } if token & PROBE != 0 => {
+                self.probe_spawned(token, matches!(message, FromHolder::Spawned { .. }), link);
+            }
+            FromHolder::Spawned { token, pid, streams } => self.spawned(Run(token), pid, streams, link, queue),
+            FromHolder::SpawnFailed { token, why } => self.spawn_failed(Run(token), why, queue),
+            FromHolder::Exited { token, exit } if token & PROBE != 0 => self.probe_exited(token, exit, link, queue),
+            FromHolder::Exited { token, exit } => self.exited(Run(token), exit, link, queue),
+        }
+    }
+
+    pub fn told(&mut self, told: Told, link: &mut Link, queue: &mut VecDeque<Event>) {
+        match told {
+            Told::Prepared { run, prepared } => self.prepared(run, prepared, link, queue),
+            Told::Ready { run } => self.ready(run, queue),
+            Told::Notified { pid } => self.notified(pid, queue),
+            Told::Empty { run } => self.gone(run, link, queue),
+            Told::OomV1 { run } => {
+                if let Some(live) = self.runs.get_mut(&run) {
+                    live.oom = true;
+                    // v1 has no memory.oom.group: the kernel killed one process, we end the rest of the instance.
+                    self.kill(run, link);
+                }
+            }
+            Told::OverMemory { run } => {
+                if let Some(live) = self.runs.get(&run) {
+                    queue.push_back(Event::OverMemory { proc: live.proc.clone() });
+                }
+            }
+            Told::Log(report) => self.log_report(report, link),
+            Told::Probe { run } => self.probe(run, link),
+            Told::Checked(_) => unreachable!("the driver takes these"),
+        }
+    }
+
+    fn log_report(&mut self, report: Report, link: &mut Link) {
+        match report {
+            Report::Closed(key) => self.stream_ended(key, link),
+            Report::Broken { key, why } => {
+                tracing::error!("the output of run {} cannot be read any more: {why}", run_of(key));
+                self.stream_ended(key, link);
+            }
+            Report::Losing { place, why } => tracing::error!("log lines are being lost: {place}: {why}"),
+            Report::Kept { place, lines, bytes } => {
+                tracing::warn!("{place}: takes lines again; {lines} lines ({bytes} bytes) were lost");
+            }
+            Report::NoRecord { why } => tracing::error!("the record of log batches cannot be written: {why}"),
+        }
+    }
+
+    fn stream_ended(&mut self, key: StreamKey, link: &mut Link) {
+        let run = run_of(key);
+        if let Some(live) = self.runs.get_mut(&run) {
+            live.streams = live.streams.saturating_sub(1);
+            self.drop_if_done(run, link);
+        }
+    }
+
+    /// Forgets a run that is gone and whose output is all in files.
+    pub(super) fn drop_if_done(&mut self, run: Run, link: &mut Link) {
+        if self.runs.get(&run).is_some_and(|live| live.gone && live.streams == 0) {
+            self.runs.remove(&run);
+            link.forget(run.0);
+        }
+    }
+
+    /// Work that nobody waits for: removes the cgroups of runs that have ended.
+    pub fn tidy(&mut self) {
+        for cgroup in std::mem::take(&mut self.litter) {
+            if let Err(error) = cgroup.remove() {
+                tracing::warn!("{error}");
+            }
+        }
+    }
+
+    /// When `look` wants to be called.
+    pub fn next_look(&self) -> Option<Mono> {
+        self.watch.next_look()
+    }
+
+    pub fn ports(&self) -> &PortMemory {
+        &self.ports
+    }
+
+    /// The last act: nothing runs any more.
+    pub fn close(&mut self, link: &mut Link) {
+        self.tidy();
+        self.output.sync();
+        self.tree.remove();
+        link.quit();
+    }
+}
+
+/// The streams of a run have numbers made of its own.
+pub(super) fn stream_key(run: Run, index: u64) -> StreamKey {
+    StreamKey(run.0 << 1 | index)
+}
+
+fn run_of(key: StreamKey) -> Run {
+    Run(key.0 >> 1)
+}

@@ -1,0 +1,217 @@
+//! The daemon's end of the socket to the holder.
+//! Owns: sending requests without ever blocking, and putting each message into the words of the executor.
+//! Never: decides what to send.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::holder::plan::Plan;
+use crate::holder::protocol::{self, Ends, Message, Request, Stream};
+use crate::model::exit::Exit;
+use crate::model::signal::Signal;
+use crate::sys::socket;
+
+/// Our ends of a proc's streams.
+#[derive(Debug, Default)]
+pub struct Streams {
+    pub out: Option<OwnedFd>,
+    pub err: Option<OwnedFd>,
+    pub ipc: Option<OwnedFd>,
+}
+
+/// News of a process.
+#[derive(Debug)]
+pub enum FromHolder {
+    Spawned { token: u64, pid: i32, streams: Streams },
+    SpawnFailed { token: u64, why: String },
+    Exited { token: u64, exit: Exit },
+    /// SIGTERM came: stop everything.
+    Terminate,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error("steadd is started by stead-holder, which gives it a socket in {}; it was not", protocol::FD_VARIABLE)]
+    NotAChild,
+    #[error("the socket to the holder: {0}")]
+    Socket(#[from] io::Error),
+    #[error("the holder has gone")]
+    Closed,
+    #[error("the holder speaks version {found} of the protocol, this daemon {}: upgrade both", protocol::VERSION)]
+    Version { found: u32 },
+    #[error("the holder sent what cannot be: {0}")]
+    Malformed(#[from] protocol::Malformed),
+}
+
+pub struct Link {
+    socket: AsyncFd<OwnedFd>,
+    buffer: Vec<u8>,
+    /// Requests that the holder had no room for yet, in order.
+    outbox: VecDeque<Vec<u8>>,
+    /// Plans whose spawn is not answered: a failure is told in their words.
+    plans: HashMap<u64, Plan>,
+}
+
+impl Link {
+    /// Takes the socket that the holder left open for us. Inside a tokio runtime.
+    pub fn inherit() -> Result<Self, LinkError> {
+        let number = std::env::var(protocol::FD_VARIABLE).ok().and_then(|text| text.parse().ok());
+        let socket = socket::inherited(number.ok_or(LinkError::NotAChild)?)?;
+        Ok(Self {
+            socket: AsyncFd::new(socket)?,
+            buffer: vec![0; 64 * 1024],
+            outbox: VecDeque::new(),
+            plans: HashMap::new(),
+        })
+    }
+
+    /// The next news. Sends what is waiting to be sent meanwhile. Safe to drop before it is done.
+    pub async fn receive(&mut self) -> Result<FromHolder, LinkError> {
+        loop {
+            let interest = if self.outbox.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            let mut guard = self.socket.ready(interest).await?;
+            if guard.ready().is_writable() && !self.outbox.is_empty() {
+                while let Some(bytes) = self.outbox.front() {
+                    match socket::send(self.socket.as_fd(), bytes, &[]) {
+                        Ok(()) => drop(self.outbox.pop_front()),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            guard.clear_ready_matching(tokio::io::Ready::WRITABLE);
+                            break;
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+            let received = match socket::receive(self.socket.as_fd(), &mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    guard.clear_ready_matching(tokio::io::Ready::READABLE);
+                    continue;
+                }
+                received => received?,
+            };
+            if received.len == 0 {
+                return Err(LinkError::Closed);
+            }
+            let message = Message::decode(&self.buffer[..received.len])?;
+            if let Some(news) = self.news(message, received.fds)? {
+                return Ok(news);
+            }
+        }
+    }
+
+    fn news(&mut self, message: Message, fds: Vec<OwnedFd>) -> Result<Option<FromHolder>, LinkError> {
+        Ok(match message {
+            Message::Hello { version } if version != protocol::VERSION => {
+                return Err(LinkError::Version { found: version });
+            }
+            Message::Spawned { token, pid, fds: kinds } => {
+                self.plans.remove(&token);
+                let ends = Ends::sort(kinds, fds)?;
+                let streams = Streams { out: ends.stdout, err: ends.stderr, ipc: ends.ipc };
+                Some(FromHolder::Spawned { token, pid, streams })
+            }
+            Message::SpawnFailed { token, failure } => {
+                let plan = self.plans.remove(&token).unwrap_or_default();
+                Some(FromHolder::SpawnFailed { token, why: failure.sentence(&plan) })
+            }
+            Message::Exited { token, exit } => Some(FromHolder::Exited { token, exit: exit_of(exit) }),
+            Message::Terminate => Some(FromHolder::Terminate),
+            Message::Refused { token, why } => {
+                tracing::error!(?token, "the holder refused a request: {why}");
+                None
+            }
+            Message::Hello { .. } | Message::Reload => None,
+            Message::Taken { .. } | Message::Inventory { .. } | Message::Fetched { .. } => None,
+        })
+    }
+
+    /// The next answer to a request at start, before anything is running. News of the past is in the inventory.
+    pub async fn answer(&mut self) -> Result<(Message, Vec<OwnedFd>), LinkError> {
+        loop {
+            let mut guard = self.socket.ready(Interest::READABLE).await?;
+            match socket::receive(self.socket.as_fd(), &mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(error) => return Err(error.into()),
+                Ok(received) if received.len == 0 => return Err(LinkError::Closed),
+                Ok(received) => match Message::decode(&self.buffer[..received.len])? {
+                    Message::Hello { version } if version != protocol::VERSION => {
+                        return Err(LinkError::Version { found: version });
+                    }
+                    message @ (Message::Fetched { .. } | Message::Inventory { .. } | Message::Taken { .. }) => {
+                        return Ok((message, received.fds));
+                    }
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    pub fn request(&mut self, request: &Request) {
+        self.push(request.encode());
+    }
+
+    /// Refuses a plan that no message can hold: the kernel would refuse most of these, too (execve(2), E2BIG).
+    pub fn spawn(&mut self, token: u64, plan: Plan) -> Result<(), String> {
+        let request = Request::Spawn { token, plan: Box::new(plan) };
+        let bytes = request.encode();
+        if bytes.len() > protocol::MAX_MESSAGE {
+            return Err(format!("its arguments and environment are {} bytes; at most 1 MiB can be given", bytes.len()));
+        }
+        if let Request::Spawn { plan, .. } = request {
+            self.plans.insert(token, *plan);
+        }
+        self.push(bytes);
+        Ok(())
+    }
+
+    pub fn signal(&mut self, token: u64, signal: Signal) {
+        self.request(&Request::Signal { token, signal: signal.0 });
+    }
+
+    pub fn signal_group(&mut self, token: u64, signal: Signal) {
+        self.request(&Request::SignalGroup { token, signal: signal.0 });
+    }
+
+    pub fn reap(&mut self, token: u64) {
+        self.request(&Request::Reap { token });
+    }
+
+    pub fn forget(&mut self, token: u64) {
+        self.request(&Request::Forget { token });
+    }
+
+    pub fn drop_ipc(&mut self, token: u64) {
+        self.request(&Request::DropStream { token, stream: Stream::Ipc });
+    }
+
+    pub fn serving(&mut self) {
+        self.request(&Request::Serving);
+    }
+
+    pub fn quit(&mut self) {
+        self.request(&Request::Quit);
+    }
+
+    fn push(&mut self, bytes: Vec<u8>) {
+        if self.outbox.is_empty() {
+            match socket::send(self.socket.as_fd(), &bytes, &[]) {
+                Ok(()) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // `receive` meets the same error, and ends the daemon with it.
+                Err(error) => tracing::error!("the socket to the holder: {error}"),
+            }
+        }
+        self.outbox.push_back(bytes);
+    }
+}
+
+fn exit_of(exit: protocol::Exit) -> Exit {
+    match exit {
+        protocol::Exit::Code(code) => Exit::Code(code),
+        protocol::Exit::Signal { signal, core_dumped } => Exit::Signal { signal: Signal(signal), core_dumped },
+    }
+}

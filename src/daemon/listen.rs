@@ -1,0 +1,175 @@
+//! Readiness by listening: which new procs are waited for, and what makes each of them ready.
+//! Owns: the rules of `listen` and `auto`, and when to look next. Never: looks; the driver brings the listeners.
+//!
+//! Nothing is looked at unless a proc is booting: the intervals grow from 2 to 100 ms and end with the boot.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{AppName, Revision, Run};
+use crate::model::time::Mono;
+
+/// `auto` takes a proc that never listens for ready after this long.
+pub const ALIVE: Duration = Duration::from_secs(1);
+
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+const LAST_LOOK: Duration = Duration::from_millis(100);
+
+/// What a booting proc must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// Listen on any fixed port.
+    Any,
+    /// Listen on all of these again.
+    All(Vec<u16>),
+    /// Listen on any fixed port, or live until then.
+    AnyOrAlive { until: Mono },
+}
+
+/// What is remembered of an app's listening, over restarts of the daemon too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMemory {
+    /// The fixed ports each app had when it last became ready, and the revision that had them.
+    ready: BTreeMap<AppName, (Revision, Vec<u16>)>,
+    /// Apps of which some proc ever listened.
+    listened: BTreeSet<AppName>,
+}
+
+impl PortMemory {
+    /// What `auto` asks of a new proc (architecture section 4).
+    pub fn rule(&self, app: &AppName, revision: Revision, started: Mono) -> Rule {
+        match self.ready.get(app) {
+            Some((known, ports)) if *known == revision && !ports.is_empty() => Rule::All(ports.clone()),
+            _ if self.listened.contains(app) => Rule::Any,
+            _ => Rule::AnyOrAlive { until: started + ALIVE },
+        }
+    }
+
+    /// Keeps what a proc had when it became ready. True if that is news.
+    pub fn became_ready(&mut self, app: &AppName, revision: Revision, ports: &[u16]) -> bool {
+        let mut changed = !ports.is_empty() && self.listened.insert(app.clone());
+        let had = (revision, ports.to_vec());
+        if self.ready.get(app) != Some(&had) && !(ports.is_empty() && !self.ready.contains_key(app)) {
+            self.ready.insert(app.clone(), had);
+            changed = true;
+        }
+        changed
+    }
+
+    pub fn forget(&mut self, app: &AppName) {
+        self.ready.remove(app);
+        self.listened.remove(app);
+    }
+}
+
+#[derive(Debug)]
+struct Booting {
+    rule: Rule,
+    since: Mono,
+}
+
+/// The procs that are waited for.
+#[derive(Debug, Default)]
+pub struct ListenWatch {
+    booting: BTreeMap<Run, Booting>,
+    next: Option<Mono>,
+}
+
+impl ListenWatch {
+    pub fn add(&mut self, run: Run, rule: Rule, now: Mono) {
+        self.booting.insert(run, Booting { rule, since: now });
+        let soon = now + FIRST_LOOK;
+        self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
+    }
+
+    pub fn remove(&mut self, run: Run) {
+        self.booting.remove(&run);
+        if self.booting.is_empty() {
+            self.next = None;
+        }
+    }
+
+    /// When to call `look`. None while nothing boots.
+    pub fn next_look(&self) -> Option<Mono> {
+        self.next
+    }
+
+    /// `ports` tells the fixed TCP ports a run listens on now. Returns the runs that have become ready.
+    pub fn look(&mut self, now: Mono, mut ports: impl FnMut(Run) -> Vec<u16>) -> Vec<Run> {
+        let mut ready = Vec::new();
+        self.booting.retain(|run, booting| {
+            let open = ports(*run);
+            let done = match &booting.rule {
+                Rule::Any => !open.is_empty(),
+                Rule::All(wanted) => wanted.iter().all(|port| open.contains(port)),
+                Rule::AnyOrAlive { until } => !open.is_empty() || now >= *until,
+            };
+            if done {
+                ready.push(*run);
+            }
+            !done
+        });
+        self.next = self.booting.values().map(|booting| next_look(booting, now)).min();
+        ready
+    }
+}
+
+/// A quarter of its age later, within bounds; a deadline of its own is not slept over.
+fn next_look(booting: &Booting, now: Mono) -> Mono {
+    let pause = (now.since(booting.since) / 4).clamp(FIRST_LOOK, LAST_LOOK);
+    match booting.rule {
+        Rule::AnyOrAlive { until } => until.min(now + pause).max(now),
+        Rule::Any | Rule::All(_) => now + pause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(n: u64) -> Mono {
+        Mono(n * 1_000_000)
+    }
+
+    fn app() -> AppName {
+        AppName::parse("api").unwrap()
+    }
+
+    #[test]
+    fn a_program_that_never_listens_is_ready_after_a_second() {
+        let mut watch = ListenWatch::default();
+        watch.add(Run(1), PortMemory::default().rule(&app(), Revision(1), ms(0)), ms(0));
+        assert!(watch.look(ms(999), |_| vec![]).is_empty());
+        assert!(watch.next_look().unwrap() <= ms(1000));
+        assert_eq!(watch.look(ms(1000), |_| vec![]), [Run(1)]);
+        assert_eq!(watch.next_look(), None);
+    }
+
+    #[test]
+    fn a_revision_that_listened_must_listen_on_the_same_ports_again() {
+        let mut memory = PortMemory::default();
+        assert!(memory.became_ready(&app(), Revision(1), &[80, 443]));
+        assert!(!memory.became_ready(&app(), Revision(1), &[80, 443]));
+        assert_eq!(memory.rule(&app(), Revision(1), ms(0)), Rule::All(vec![80, 443]));
+        assert_eq!(memory.rule(&app(), Revision(2), ms(0)), Rule::Any);
+        let mut watch = ListenWatch::default();
+        watch.add(Run(2), memory.rule(&app(), Revision(1), ms(0)), ms(0));
+        assert!(watch.look(ms(5000), |_| vec![80]).is_empty());
+        assert_eq!(watch.look(ms(5001), |_| vec![443, 80]), [Run(2)]);
+    }
+
+    #[test]
+    fn looking_gets_slower_and_stops_when_the_boot_ends() {
+        let mut watch = ListenWatch::default();
+        watch.add(Run(1), Rule::Any, ms(0));
+        assert_eq!(watch.next_look(), Some(ms(2)));
+        watch.look(ms(100), |_| vec![]);
+        assert_eq!(watch.next_look(), Some(ms(125)));
+        watch.look(ms(10_000), |_| vec![]);
+        assert_eq!(watch.next_look(), Some(ms(10_100)));
+        watch.remove(Run(1));
+        assert_eq!(watch.next_look(), None);
+    }
+}

@@ -1,0 +1,216 @@
+//! How a run begins: its cgroup, its identity and environment, the plan for the holder, and what follows the news.
+//! Owns: the way from `Effect::Spawn` to `Event::Spawned` or `Event::SpawnFailed`.
+//! Never: forks; only the holder does.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::account::{self, Account};
+use super::environment::{self, Person};
+use super::executor::{Executor, Live, Told, stream_key};
+use super::link::{Link, Streams};
+use super::{clock, ipc, memory, program};
+use crate::core::effect::Effect;
+use crate::core::event::Event;
+use crate::holder::plan::{Passed, Plan, Sink};
+use crate::model::ids::{ProcId, Revision, Run};
+use crate::model::spec::{AppSpec, ReadyOn};
+use crate::sys::cgroup::Layout;
+
+/// What had to be found out away from the loop.
+#[derive(Debug)]
+pub struct Prepared {
+    account: Account,
+    env_file: BTreeMap<String, String>,
+}
+
+impl Executor {
+    pub(super) fn spawn(
+        &mut self,
+        proc: ProcId,
+        revision: Revision,
+        spec: Arc<AppSpec>,
+        link: &mut Link,
+        queue: &mut VecDeque<Event>,
+    ) {
+        let run = proc.run;
+        let cgroup = match self.tree.make(&proc, &spec.limits) {
+            Ok(cgroup) => cgroup,
+            Err(why) => {
+                let why = format!("{}: {why}", proc.instance);
+                return queue.push_back(Event::SpawnFailed { proc, why });
+            }
+        };
+        let known = self.accounts.get(&proc.instance.app).filter(|(identity, _)| *identity == spec.identity);
+        let known = known.map(|(_, account)| account.clone());
+        let live = Live {
+            proc,
+            spec: Arc::clone(&spec),
+            revision,
+            cgroup,
+            account: None,
+            pid: None,
+            started: clock::mono(),
+            ready: false,
+            listens: false,
+            early: Vec::new(),
+            oom: false,
+            exit: None,
+            gone: false,
+            streams: 0,
+            tasks: Vec::new(),
+        };
+        self.runs.insert(run, live);
+        match known {
+            // The way of a respawn: nothing to look up, nothing to wait for.
+            Some(account) if spec.env_file.is_none() => {
+                self.prepared(run, Ok(Box::new(Prepared { account, env_file: BTreeMap::new() })), link, queue);
+            }
+            known => {
+                let tell = self.tell.clone();
+                tokio::task::spawn_blocking(move || {
+                    let _ = tell.send(Told::Prepared { run, prepared: prepare(&spec, known).map(Box::new) });
+                });
+            }
+        }
+    }
+
+    pub(super) fn prepared(
+        &mut self,
+        run: Run,
+        prepared: Result<Box<Prepared>, String>,
+        link: &mut Link,
+        queue: &mut VecDeque<Event>,
+    ) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(why) => return self.spawn_failed(run, why, queue),
+        };
+        // Told to die before it was born: nothing was started, and nothing will be.
+        if live.early.iter().any(|effect| matches!(effect, Effect::Kill { .. })) {
+            return self.spawn_failed(run, "stopped before it was started".to_owned(), queue);
+        }
+        let account = prepared.account.clone();
+        live.account = Some(account.clone());
+        let (app, identity) = (live.spec.name.clone(), live.spec.identity.clone());
+        let plan = plan(live, &prepared, &self.notify_path);
+        self.accounts.insert(app, (identity, account));
+        match plan {
+            Ok(plan) => {
+                if let Err(why) = link.spawn(run.0, plan) {
+                    self.spawn_failed(run, why, queue);
+                }
+            }
+            Err(why) => self.spawn_failed(run, why, queue),
+        }
+    }
+
+    /// Nothing of the run is left but its cgroup, which is empty.
+    pub(super) fn spawn_failed(&mut self, run: Run, why: String, queue: &mut VecDeque<Event>) {
+        let Some(live) = self.runs.remove(&run) else { return };
+        self.litter.push(live.cgroup);
+        let why = format!("{}: {why}", live.proc.instance);
+        queue.push_back(Event::SpawnFailed { proc: live.proc, why });
+    }
+
+    /// The program runs.
+    pub(super) fn spawned(
+        &mut self,
+        run: Run,
+        pid: i32,
+        streams: Streams,
+        link: &mut Link,
+        queue: &mut VecDeque<Event>,
+    ) {
+        let now = clock::now();
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        live.pid = Some(pid);
+        live.started = now.mono;
+        let spec = Arc::clone(&live.spec);
+        for (index, pipe) in [streams.out, streams.err].into_iter().enumerate() {
+            let Some(pipe) = pipe else { continue };
+            live.streams += 1;
+            self.output.capture(stream_key(run, index as u64), pipe, index, &live.proc.instance, &spec, live.account.as_ref());
+        }
+        if let Some(channel) = streams.ipc {
+            let tell = self.tell.clone();
+            let heard = matches!(spec.ready_on, ReadyOn::Auto | ReadyOn::Message);
+            let task = tokio::spawn(async move {
+                let served = ipc::serve(channel, || {
+                    if heard {
+                        let _ = tell.send(Told::Ready { run });
+                    }
+                });
+                if let Err(error) = served.await {
+                    tracing::debug!("the IPC channel of run {run} ended: {error}");
+                }
+            });
+            live.tasks.push(task.abort_handle());
+        }
+        live.tasks.extend(memory::watch(run, &live.cgroup, &spec.limits, self.tree.host.layout, &self.tell));
+        let early = std::mem::take(&mut live.early);
+        queue.push_back(Event::Spawned { proc: live.proc.clone(), pid });
+        self.await_ready(run, now.mono, link, queue);
+        for effect in early {
+            self.carry_out(effect, now, link, queue);
+        }
+    }
+
+    /// Whether limits are figures of a cgroup here, or must be sampled.
+    pub(super) fn layout(&self) -> Layout {
+        self.tree.host.layout
+    }
+}
+
+/// May block on the user database and on a file system.
+fn prepare(spec: &AppSpec, known: Option<Account>) -> Result<Prepared, String> {
+    let account = known.map_or_else(|| account::resolve(&spec.identity), Ok)?;
+    let env_file = match &spec.env_file {
+        Some(path) => account::read_env_file(&account, path)?,
+        None => BTreeMap::new(),
+    };
+    Ok(Prepared { account, env_file })
+}
+
+fn plan(live: &Live, prepared: &Prepared, notify_path: &str) -> Result<Plan, String> {
+    let spec = &live.spec;
+    let account = &prepared.account;
+    let person = Person { name: &account.name, home: &account.home, shell: &account.shell };
+    let mut extra = vec![("NOTIFY_SOCKET", notify_path.to_owned())];
+    let ipc = spec.runs_node();
+    if ipc {
+        // The first fd after the standard streams, where the holder puts the child's end.
+        extra.push(("NODE_CHANNEL_FD", "3".to_owned()));
+    }
+    let env = environment::compose(spec, &live.proc.instance, &person, &prepared.env_file, &extra);
+    let mut args = Vec::with_capacity(spec.command.args.len() + 1);
+    args.push(program::c_string(&spec.command.program, "the program's path")?);
+    for argument in &spec.command.args {
+        args.push(program::c_string(argument, "an argument")?);
+    }
+    Ok(Plan {
+        program: args[0].clone(),
+        args,
+        env: env.iter().map(|pair| program::c_string(pair, "the environment")).collect::<Result<_, _>>()?,
+        cgroup: live.cgroup.clone_into(),
+        steps: program::steps(spec, account, live.cgroup.enter_also())?,
+        stdout: Sink::Pipe,
+        stderr: Sink::Pipe,
+        passed: if ipc { vec![Passed::Ipc] } else { Vec::new() },
+    })
+}
+
+/// The plan of one attempt of `ready_on = { exec = … }`: the app's person, directory, environment and cgroup.
+pub(super) fn probe_plan(live: &Live, argv: &[String], notify_path: &str) -> Result<Plan, String> {
+    let account = live.account.clone().ok_or("its user is not known yet")?;
+    let prepared = Prepared { account, env_file: BTreeMap::new() };
+    let mut plan = plan(live, &prepared, notify_path)?;
+    plan.args = argv.iter().map(|argument| program::c_string(argument, "an argument")).collect::<Result<_, _>>()?;
+    plan.program = plan.args.first().cloned().ok_or("the probe's command is empty")?;
+    plan.steps = program::probe_steps(&live.spec, &prepared.account, live.cgroup.enter_also())?;
+    plan.stdout = Sink::Null;
+    plan.stderr = Sink::Null;
+    plan.passed = Vec::new();
+    Ok(plan)
+}

@@ -1,0 +1,122 @@
+//! The cgroup tree that this daemon's apps live in.
+//! Owns: where the base is, and which limits of a spec become which cgroup settings.
+//! Never: puts a run into a v1 hierarchy that none of its keys needs; entering one costs 10 ms.
+
+use std::path::{Path, PathBuf};
+
+use super::mode::Mode;
+use crate::model::ids::{AppName, ProcId};
+use crate::model::spec::Limits as Wanted;
+use crate::sys::cgroup::{Base, Controller, Error, Host, Layout, Limits, RunCgroup};
+
+/// Where systemd puts the delegated cgroup of the apps' unit (units/stead-apps.service).
+const DELEGATED: &str = "system.slice/stead-apps.service";
+
+#[derive(Debug)]
+pub struct Tree {
+    pub host: Host,
+    /// None where no cgroup can be written: then process groups and subreaping must do.
+    base: Option<Base>,
+    /// The base's directory name, by which a process's /proc/PID/cgroup is recognised.
+    name: String,
+}
+
+impl Tree {
+    pub fn plant(mode: &Mode) -> Result<Self, Error> {
+        let host = Host::detect();
+        if host.layout == Layout::None {
+            return Ok(Self { host, base: None, name: mode.base_cgroup() });
+        }
+        let delegated = host.v2.as_ref().map(|v2| v2.join(DELEGATED)).filter(|dir| !mode.private && dir.is_dir());
+        let base = match &delegated {
+            Some(dir) => Base::adopt(&host, dir)?,
+            None => Base::create(&host, &mode.base_cgroup())?,
+        };
+        let name = match delegated {
+            Some(_) => "stead-apps.service".to_owned(),
+            None => mode.base_cgroup(),
+        };
+        Ok(Self { host, base: Some(base), name })
+    }
+
+    pub fn has_cgroups(&self) -> bool {
+        self.base.is_some()
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A fresh directory for a run, with its limits written before anything enters it.
+    pub fn make(&self, proc: &ProcId, wanted: &Wanted) -> Result<RunCgroup, String> {
+        let limits = self.limits(wanted);
+        let Some(base) = &self.base else {
+            return match limits.needs().first() {
+                None => Ok(RunCgroup::default()),
+                Some(controller) => Err(format!(
+                    "its limits need the cgroup controller `{}`, and no cgroup can be written on this host: see stead doctor",
+                    controller.name()
+                )),
+            };
+        };
+        let cgroup = proc.cgroup();
+        let (app, run) = cgroup.split_once('/').unwrap_or((&cgroup, ""));
+        let made = base.make_run(app, run, &limits.needs()).map_err(|error| error.to_string())?;
+        match made.limit(&limits) {
+            Ok(()) => Ok(made),
+            Err(error) => {
+                let _ = made.remove();
+                Err(error.to_string())
+            }
+        }
+    }
+
+    fn limits(&self, wanted: &Wanted) -> Limits {
+        Limits {
+            memory_max: wanted.memory_max.map(|bytes| bytes.0),
+            // v1 has usage thresholds instead, and needs the controller all the same.
+            memory_high: wanted.max_memory_restart.map(|bytes| bytes.0),
+            // Without this the limit would be on RAM only, and the rest would swap.
+            memory_swap_max: wanted.memory_max.map(|_| wanted.memory_swap_max.map_or(0, |bytes| bytes.0)),
+            oom_group: wanted.memory_max.is_some(),
+            tasks_max: wanted.tasks_max,
+            cpu_quota_us: wanted.cpu_max.map(|percent| u64::from(percent.0) * 1000),
+            cpu_weight: wanted.cpu_weight.map(u64::from),
+        }
+    }
+
+    /// Where a run stands, for people: below the mount it is tracked in.
+    pub fn shown(&self, proc: &ProcId) -> Option<String> {
+        self.base.as_ref()?;
+        let base = match self.name.as_str() {
+            "stead-apps.service" => DELEGATED,
+            name => name,
+        };
+        Some(format!("/{base}/{}", proc.cgroup()))
+    }
+
+    /// Every run that has a directory already, such as a daemon before us has left.
+    pub fn leftovers(&self) -> Vec<RunCgroup> {
+        let Some(base) = &self.base else { return Vec::new() };
+        let runs = base.runs().unwrap_or_default();
+        runs.into_iter().map(|(app, run)| base.find_run(&app, &run)).collect()
+    }
+
+    pub fn remove_app(&self, app: &AppName) {
+        if let Some(base) = &self.base {
+            base.remove_app(&format!("app-{app}"));
+        }
+    }
+
+    pub fn remove(&self) {
+        if let Some(base) = &self.base {
+            base.remove();
+        }
+    }
+
+    /// The v2 base, for `doctor`.
+    pub fn base_dir(&self) -> Option<PathBuf> {
+        let base = self.base.as_ref()?;
+        base.v2().or_else(|| Some(base.host().v1_mount(Controller::Freezer)?.join(Path::new(&self.name))))
+    }
+}

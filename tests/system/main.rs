@@ -1,0 +1,12 @@
+//! The whole of stead on the real kernel: real holder, daemon, cgroups, private bus, real programs, real `kill -9`.
+//! Needs root. Each test has its own directories and base cgroup, so they run side by side.
+
+mod bad_input;
+mod kept_alive;
+mod limits;
+mod logging;
+mod readiness;
+mod rolls;
+mod spawning;
+mod stopping;
+mod support;
