@@ -188,9 +188,7 @@ fn variables_are_text_and_a_profile_is_laid_over_them() {
     };
     assert_eq!(env(None), Ok(of(&[("DEBUG", "true"), ("MODE", "dev"), ("PORT", "3000")])));
     assert_eq!(env(Some("production")), Ok(of(&[("DEBUG", "true"), ("MODE", "production"), ("PORT", "3000")])));
-    assert_snapshot!(env(Some("producton")).unwrap_err(), @r#"
-    web.toml: no app has a profile "producton": did you mean "production"?
-    "#);
+    assert_snapshot!(env(Some("producton")).unwrap_err(), @r#"web.toml: no app has a profile "producton": did you mean "production"?"#);
 }
 
 #[test]
@@ -372,22 +370,14 @@ fn two_apps_of_one_name_are_refused() {
 
 #[test]
 fn what_is_not_text_is_refused() {
-    assert_snapshot!(Source::from_bytes("web.toml", b"[[app]]\nrun = \"caf\xe9\"".to_vec()).unwrap_err(), @r#"
-    web.toml:2:11: byte 0xe9 is not UTF-8 text: save the file as UTF-8
-    "#);
-    assert_snapshot!(Source::from_bytes("web.toml", b"\x7fELF\0\0".to_vec()).unwrap_err(), @r#"
-    web.toml: a binary file, not TOML text: is this the right file?
-    "#);
-    assert_snapshot!(Source::from_bytes("web.toml", vec![b' '; FILE_MAX + 1]).unwrap_err(), @r#"
-    web.toml: larger than 1 MiB, which no config is: is this the right file?
-    "#);
+    assert_snapshot!(Source::from_bytes("web.toml", b"[[app]]\nrun = \"caf\xe9\"".to_vec()).unwrap_err(), @"web.toml:2:11: byte 0xe9 is not UTF-8 text: save the file as UTF-8");
+    assert_snapshot!(Source::from_bytes("web.toml", b"\x7fELF\0\0".to_vec()).unwrap_err(), @"web.toml: a binary file, not TOML text: is this the right file?");
+    assert_snapshot!(Source::from_bytes("web.toml", vec![b' '; FILE_MAX + 1]).unwrap_err(), @"web.toml: larger than 1 MiB, which no config is: is this the right file?");
 }
 
 #[test]
 fn a_file_without_an_app_says_how_to_write_one() {
-    assert_snapshot!(errors(""), @r#"
-    web.toml: no app in this file: write `[[app]]`, and on the next line `run = "server.js"`
-    "#);
+    assert_snapshot!(errors(""), @r#"web.toml: no app in this file: write `[[app]]`, and on the next line `run = "server.js"`"#);
     assert_eq!(errors("# nothing\n"), errors(""));
     assert_eq!(errors("app = []"), errors(""));
     assert_snapshot!(errors("[app]\nrun = \"x\"\n"), @r#"
@@ -475,9 +465,7 @@ fn no_excerpt_shows_a_variables_value() {
       3 | env = { A = …, TOKEN = …, B = … }
         |                               ^ a variable is text: put it in quotes
     "#);
-    assert_snapshot!(errors(texts[6]), @r#"
-    web.toml:4:14: not TOML: invalid basic string, expected `"`
-    "#);
+    assert_snapshot!(errors(texts[6]), @r#"web.toml:4:14: not TOML: invalid basic string, expected `"`"#);
 }
 
 #[test]
