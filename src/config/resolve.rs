@@ -130,7 +130,7 @@ fn check_keys(r: &mut Reader<'_>) {
         if keys::find(&entry.key).is_none() {
             let mend = match keys::nearest_to(&entry.key) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => String::new(),
+                None => "leave it out: stead has no such key".to_owned(),
             };
             r.push(Fault::new(entry.key_span.clone(), "unknown key", mend).key(entry.key.as_str()));
         }

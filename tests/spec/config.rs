@@ -281,7 +281,7 @@ fn an_unknown_key_is_answered_with_the_one_that_was_meant() {
         | ^^^^^^^^^ did you mean `memory_max`?
     web.toml:4:1: `watch`: unknown key
       4 | watch = true
-        | ^^^^^
+        | ^^^^^ leave it out: stead has no such key
     "#);
     assert_snapshot!(errors("aap = 1\nrun = \"x\"\nports = 2\n"), @r#"
     web.toml:1:1: `aap`: unknown key
