@@ -219,7 +219,12 @@ fn line(r: &mut Reader<'_>, places: &Places<'_>, text: &str, args: Vec<String>) 
             missing_file(r, places, text);
             return None;
         }
-        return exact(r, places, &[text.to_owned()], args).or_else(|| None);
+        if (places.ctx.lookup)(text).is_none() {
+            let problem = format!("{} is neither a file in {} nor a program in PATH", quoted(text), places.cwd);
+            r.fault("run", problem, "give the path of a script or program, or a command line");
+            return None;
+        }
+        return exact(r, places, &[text.to_owned()], args);
     }
     let (script, shell_stays) = match shell::sort(text) {
         Line::Words(words) => return exact(r, places, &words, args),
@@ -286,9 +291,10 @@ fn default_name(path: &str) -> AppName {
     let name = name.trim_matches(['-', '.']);
     // Every character is ASCII by now, so bytes are characters.
     let name = &name[..name.len().min(APP_NAME_MAX - 4)];
+    let name = if name.is_empty() { "app" } else { name };
     AppName::parse(name)
         .or_else(|_| AppName::parse(&format!("app-{name}")))
-        .unwrap_or_else(|_| AppName::parse("app").expect("\"app\" is a legal name"))
+        .expect("only \"all\" and numbers are still refused, and the prefix mends both")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::excerpt::{Excerpt, unprintable};
 use super::source::{FILE_MAX, Source};
 
 /// How many errors of one config are shown. A file with more is not the file somebody meant.
-const ERRORS_MAX: usize = 100;
+pub(super) const ERRORS_MAX: usize = 100;
 
 /// Everything that is wrong, in the order of the file. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -32,8 +32,7 @@ impl Excerpt {
     /// The line that `span` begins on. A span over several lines is marked to the end of the first.
     pub fn of(source: &Source, span: &Range<usize>) -> Self {
         let (line, _) = source.position(span.start);
-        let line = source.line(line);
-        let cells = cells(source, line);
+        let cells = cells(source, near(source, source.line(line), span.start));
         let mut caret = 0;
         let mut length = 0;
         for cell in &cells {
@@ -46,6 +45,13 @@ impl Excerpt {
         // An empty span, such as the end of the file, still gets a caret.
         cut(&cells, caret, length.max(1))
     }
+}
+
+/// As much of a line as can be shown and more: a line may be as long as a file.
+fn near(source: &Source, line: Range<usize>, at: usize) -> Range<usize> {
+    const REACH: usize = 2000;
+    let start = line.start.max(source.boundary(at.saturating_sub(REACH)));
+    start..line.end.min(source.boundary(at.saturating_add(REACH)))
 }
 
 fn cells(source: &Source, line: Range<usize>) -> Vec<Cell> {
@@ -152,7 +158,8 @@ mod tests {
     #[test]
     fn a_secret_is_one_mark_however_long_it_is() {
         let mut source = Source::new("x", "A = \"hush\" # b");
-        source.hide(vec![4..10]);
-        assert_eq!(Excerpt::of(&source, &(4..10)), Excerpt { text: "A = … # b".into(), caret: 4, length: 1 });
+        let secret = 4..10;
+        source.hide(vec![secret.clone()]);
+        assert_eq!(Excerpt::of(&source, &secret), Excerpt { text: "A = … # b".into(), caret: 4, length: 1 });
     }
 }

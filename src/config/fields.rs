@@ -9,7 +9,7 @@ use super::error::{Fault, nearest, quoted};
 use super::keys::{Key, Kind};
 use super::raw::{Node, Value};
 use super::reader::Read;
-use crate::model::ids::AppName;
+use crate::model::ids::{APP_NAME_MAX, AppName, BadName};
 use crate::model::quantity::{BadQuantity, Bytes, CpuPercent, Surge, parse_span};
 use crate::model::request::INSTANCES_MAX;
 use crate::model::signal::Signal;
@@ -19,7 +19,7 @@ pub(super) fn fail<T>(problem: impl Into<String>, mend: impl Into<String>) -> Re
 }
 
 pub(super) fn wrong_type<T>(key: &Key, node: &Node) -> Read<T> {
-    fail(format!("cannot be {}", node.value.type_name()), format!("use {}", key.kind.describe()))
+    fail(format!("cannot be {}", node.value.type_name()), format!("use {}", key.kind.wanted()))
 }
 
 fn quantity<T>(result: Result<T, BadQuantity>) -> Read<T> {
@@ -34,7 +34,7 @@ fn without_nul(text: &str) -> Read<&str> {
 pub(super) fn text(key: &Key, node: &Node) -> Read<String> {
     match &node.value {
         Value::Str(text) if text.trim().is_empty() => {
-            fail("is empty", format!("give a {}, or leave the key out", key.kind.describe()))
+            fail("is empty", format!("give {}, or leave the key out", key.kind.wanted()))
         }
         Value::Str(text) => without_nul(text).map(str::to_owned),
         _ => wrong_type(key, node),
@@ -93,7 +93,7 @@ pub(super) fn count(key: &Key, node: &Node) -> Read<i64> {
     let Kind::Count { min, max } = key.kind else { return wrong_type(key, node) };
     match node.value {
         Value::Int(n) if (min..=max).contains(&n) => Ok(n),
-        Value::Int(n) => fail(format!("{n} is out of range"), format!("use a {}", key.kind.describe())),
+        Value::Int(n) => fail(format!("{n} is out of range"), format!("use {}", key.kind.wanted())),
         _ => wrong_type(key, node),
     }
 }
@@ -104,7 +104,7 @@ pub(super) fn choice<T: Copy>(values: &'static [(&'static str, T)]) -> impl Fn(&
         let Value::Str(word) = &node.value else { return wrong_type(key, node) };
         match values.iter().find(|(name, _)| name == word) {
             Some((_, value)) => Ok(*value),
-            None => fail(format!("unknown value {}", quoted(word)), format!("use one of {}", key.kind.describe())),
+            None => fail(format!("unknown value {}", quoted(word)), format!("use {}", key.kind.wanted())),
         }
     }
 }
@@ -159,9 +159,27 @@ pub(super) fn signal(key: &Key, node: &Node) -> Read<Signal> {
     }
 }
 
+/// The name of an app or of a namespace.
 pub(super) fn name(key: &Key, node: &Node) -> Read<AppName> {
     let Value::Str(text) = &node.value else { return wrong_type(key, node) };
-    AppName::parse(text).or_else(|bad| fail(bad.to_string(), ""))
+    AppName::parse(text).or_else(|bad| {
+        let text = quoted(text);
+        match bad {
+            BadName::Empty => fail("is empty", "use letters, digits, \".\", \"_\" and \"-\""),
+            BadName::TooLong(_) => {
+                fail(format!("{text} is too long"), format!("use at most {APP_NAME_MAX} characters"))
+            }
+            BadName::Character { name, found } if name.starts_with(found) && matches!(found, '.' | '-') => {
+                fail(format!("{text} begins with {found:?}"), "begin with a letter, a digit or \"_\"")
+            }
+            BadName::Character { found, .. } => {
+                fail(format!("{text} contains {found:?}"), "use letters, digits, \".\", \"_\" and \"-\"")
+            }
+            BadName::DotDot(_) => fail(format!("{text} contains \"..\""), "use one dot"),
+            BadName::All => fail(format!("{text} selects every app, and cannot name one"), "use another name"),
+            BadName::Digits(_) => fail(format!("{text} selects an instance by its id"), "add a letter"),
+        }
+    })
 }
 
 /// How many instances; `max` and 0 mean one for each CPU.
@@ -171,10 +189,10 @@ pub(super) fn instances(cpus: u32) -> impl Fn(&Key, &Node) -> Read<u32> {
         Value::Str(text) if text == "max" => Ok(cpus.clamp(1, INSTANCES_MAX)),
         Value::Int(n) => match u32::try_from(*n) {
             Ok(n) if n <= INSTANCES_MAX => Ok(n),
-            _ => fail(format!("{n} is out of range"), format!("use a {}", key.kind.describe())),
+            _ => fail(format!("{n} is out of range"), format!("use {}", key.kind.wanted())),
         },
         Value::Str(text) => {
-            fail(format!("{} is not a number of instances", quoted(text)), format!("use a {}", key.kind.describe()))
+            fail(format!("{} is not a number of instances", quoted(text)), format!("use {}", key.kind.wanted()))
         }
         _ => wrong_type(key, node),
     }

@@ -1,6 +1,6 @@
 //! The keys an app can have.
-//! Owns: what a key is, and the look-ups in the one table of them (`table`). Type checks, defaults, "did you mean", flags,
-//! D-Bus properties, `--help` and the README's reference all come from that table.
+//! Owns: what a key is, and the look-ups in the one table of them (`table`). Type checks, defaults, "did you mean",
+//! flags, D-Bus properties, `--help` and the README's reference all come from that table.
 //! Never: holds a value; `raw` and `AppSpec` do.
 
 use super::error::nearest;
@@ -101,8 +101,8 @@ impl Key {
         words
     }
 
-    /// The value that a text means where there are only texts: a flag, a variable, a default of the table. What does not
-    /// fit the key stays text, so that the one error about it comes from where all the others do.
+    /// The value that a text means where there are only texts: a flag, a variable, a default of the table. What does
+    /// not fit the key stays text, so that the one error about it comes from where all the others do.
     pub fn value_of(&self, text: &str) -> Value {
         let list = |words: &mut dyn Iterator<Item = &str>| Value::texts(words.filter(|word| !word.is_empty()));
         match self.kind {
@@ -168,6 +168,29 @@ impl Kind {
             Kind::Rlimits => "table of limits".to_owned(),
             Kind::Profiles => "table of profiles".to_owned(),
         }
+    }
+
+    /// The same as the object of a sentence, for "use …".
+    pub(super) fn wanted(self) -> String {
+        let article = match self {
+            Kind::Choice(_) => "one of ",
+            Kind::Bool | Kind::Text | Kind::Run | Kind::Cpu | Kind::Umask => "",
+            Kind::Path
+            | Kind::Words
+            | Kind::Count { .. }
+            | Kind::Bytes
+            | Kind::Span
+            | Kind::Surge
+            | Kind::Signal
+            | Kind::Instances
+            | Kind::Ready
+            | Kind::Account
+            | Kind::Accounts
+            | Kind::Env
+            | Kind::Rlimits
+            | Kind::Profiles => "a ",
+        };
+        format!("{article}{}", self.describe())
     }
 }
 

@@ -3,8 +3,8 @@
 //! Never: reads a file, an environment variable or a clock, looks a user up, or asks the kernel anything. Whoever calls
 //! brings the text and answers the questions of `Context`.
 //!
-//! Two doors lead to a `RawApp`: `parse_toml` for files, `RawApp::new` for untyped values (D-Bus, flags). One door leads
-//! on: `resolve`. `to_raw` goes back, and `resolve(to_raw(spec))` is `spec`.
+//! Two doors lead to a `RawApp`: `parse_toml` for files, `RawApp::new` for untyped values (D-Bus, flags). One door
+//! leads on: `resolve`. `to_raw` goes back, and `resolve(to_raw(spec))` is `spec`.
 
 #![forbid(unsafe_code)]
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Errors, Fault, nearest};
+use super::error::{ERRORS_MAX, Errors, Fault, nearest};
 use super::keys;
 use super::raw::{Entry, Node, RawApp, Value};
 use super::source::Source;
@@ -78,7 +78,7 @@ fn collect_apps(top: &[Entry], apps: &mut Vec<RawApp>, faults: &mut Vec<Fault>, 
                 );
             }
             (key, _) => {
-                hide(&entry.node, secrets);
+                hide_secrets(std::slice::from_ref(entry), secrets);
                 faults.push(Fault::new(entry.key_span.clone(), "unknown key", top_mend(key)).key(key));
             }
         }
@@ -161,6 +161,10 @@ fn syntax_faults(text: &str, errors: &[toml::de::Error]) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
     let mut last_line = None;
     for error in errors {
+        // More are not shown, and looking for secrets in each would take its time in a file of nothing but errors.
+        if faults.len() == ERRORS_MAX {
+            break;
+        }
         let span = error.span().unwrap_or(0..0);
         let start = floor(text, span.start);
         let line = text[..start].rfind('\n');
@@ -174,12 +178,12 @@ fn syntax_faults(text: &str, errors: &[toml::de::Error]) -> Vec<Fault> {
     faults
 }
 
-/// Broken text has no structure to tell a secret by. So: does the word `env` stand between the last table header and
-/// the end of this line, header included? Hiding too much costs a look into the file; hiding too little costs the secret.
+/// Broken text has no structure to tell a secret by. So: does the word `env` stand between the last table header and the
+/// end of this line, header included? Hiding too much costs a look into the file; hiding too little costs the secret.
 fn may_hold_secret(text: &str, offset: usize) -> bool {
     let end = text[offset..].find('\n').map_or(text.len(), |length| offset + length);
     let before = &text[..end];
-    let header = before.match_indices('\n').map(|(at, _)| at + 1).filter(|start| is_header(&before[*start..])).last();
+    let header = before.match_indices('\n').map(|(at, _)| at + 1).rfind(|start| is_header(&before[*start..]));
     before[header.unwrap_or(0)..].to_lowercase().contains("env")
 }
 

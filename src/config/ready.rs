@@ -8,7 +8,8 @@ use super::raw::{Node, Value};
 use super::reader::Read;
 use crate::model::spec::ReadyOn;
 
-const MEND: &str = "use auto, listen, notify, message, instant, \"http://HOST:PORT/PATH\", \"tcp://HOST:PORT\" or a list that is a command";
+const MEND: &str = "use auto, listen, notify, message, instant, \"http://HOST:PORT/PATH\", \"tcp://HOST:PORT\" or a \
+    list that is a command";
 
 /// A command is returned as it was written: its program is still to be looked up.
 pub(super) fn ready_on(key: &Key, node: &Node) -> Read<ReadyOn> {

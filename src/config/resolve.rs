@@ -130,14 +130,15 @@ fn check_keys(r: &mut Reader<'_>) {
         if keys::find(&entry.key).is_none() {
             let mend = match keys::nearest_to(&entry.key) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => String::new(),
+                None => "leave it out: stead has no such key".to_owned(),
             };
             r.push(Fault::new(entry.key_span.clone(), "unknown key", mend).key(entry.key.as_str()));
         }
     }
 }
 
-/// None, or values in place of wrong ones, only if a fault is on record: each key is read whatever became of the others.
+/// Reads every key, whatever becomes of the others. Each key that has no default of its own in this code has one in the
+/// table, so a value is made up here only if a fault is on record; the made-up spec serves to find more faults.
 fn build(r: &mut Reader<'_>, ctx: &Context<'_>) -> Option<AppSpec> {
     let base = ctx.base_dir;
     let cwd_given = r.has("cwd");
@@ -185,29 +186,29 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>) -> Option<AppSpec> {
     let shell_stays = resolved.shell_stays;
     let mut spec = AppSpec {
         name: name.unwrap_or(resolved.name),
-        namespace: namespace?.as_str().to_owned(),
+        namespace: namespace.map(|name| name.as_str().to_owned()).unwrap_or_default(),
         command: resolved.command,
         cwd,
         env,
         env_file,
-        identity: identity?,
+        identity,
         limits,
         process,
-        instances: instances?,
-        max_surge: max_surge.unwrap_or(Surge::Percent(25)),
+        instances: instances.unwrap_or_default(),
+        max_surge: max_surge.unwrap_or(Surge::Count(1)),
         replace: replace.unwrap_or(Replace::Auto),
-        share_ports: share_ports?,
+        share_ports: share_ports.unwrap_or_default(),
         ready_on: ready_on.unwrap_or(ReadyOn::Auto),
-        start_timeout: start_timeout?,
-        drain_timeout: drain_timeout?,
-        stop_timeout: stop_timeout?,
+        start_timeout: start_timeout.unwrap_or_default(),
+        drain_timeout: drain_timeout.unwrap_or_default(),
+        stop_timeout: stop_timeout.unwrap_or_default(),
         stop_signal: Signal::TERM,
         stop_scope: stop_scope.unwrap_or(if shell_stays { StopScope::All } else { StopScope::Main }),
         restart: restart.unwrap_or(Restart::Always),
         restart_delay,
-        max_restarts: max_restarts?,
-        min_uptime: min_uptime?,
-        log: log?,
+        max_restarts: max_restarts.unwrap_or_default(),
+        min_uptime: min_uptime.unwrap_or_default(),
+        log,
     };
     spec.stop_signal = stop_signal.unwrap_or_else(|| default_stop_signal(&spec));
     Some(spec)
@@ -218,22 +219,19 @@ pub(super) fn default_stop_signal(spec: &AppSpec) -> Signal {
     if spec.runs_node() { Signal::INT } else { Signal::TERM }
 }
 
-fn identity(r: &mut Reader<'_>, ctx: &Context<'_>) -> Option<Identity> {
+fn identity(r: &mut Reader<'_>, ctx: &Context<'_>) -> Identity {
     let group = r.read("group", f::account);
     let groups = r.read("groups", f::accounts);
     let user = match (r.has("user"), ctx.default_user) {
-        (true, _) => r.read("user", f::account)?,
+        (true, default) => r.read("user", f::account).or(default.map(str::to_owned)).unwrap_or_default(),
         (false, Some(user)) => user.to_owned(),
         (false, None) => {
-            r.fault(
-                "user",
-                "missing: nobody started this app by hand, so it must say whom it runs as",
-                "write `user = \"NAME\"`",
-            );
-            return None;
+            let problem = "missing: nobody started this app by hand, so it must say whom it runs as";
+            r.fault("user", problem, "write `user = \"NAME\"`");
+            String::new()
         }
     };
-    Some(Identity { user, group, groups })
+    Identity { user, group, groups }
 }
 
 fn env(r: &mut Reader<'_>, ctx: &Context<'_>) -> BTreeMap<String, String> {
@@ -296,19 +294,14 @@ fn process(r: &mut Reader<'_>) -> ProcessSettings {
     }
 }
 
-fn log(r: &mut Reader<'_>, base: &str) -> Option<LogSettings> {
-    let format = r.read("log_format", f::choice(LOG_FORMATS));
-    let out_file = r.read("out_file", f::path(base));
-    let error_file = r.read("error_file", f::path(base));
-    let max_size = r.read("log_max_size", f::bytes);
-    let max_files = r.read("log_max_files", f::count).and_then(|n| u32::try_from(n).ok());
-    Some(LogSettings {
-        format: format?,
-        out_file,
-        error_file,
-        max_size: max_size.unwrap_or(Bytes(0)),
-        max_files: max_files?,
-    })
+fn log(r: &mut Reader<'_>, base: &str) -> LogSettings {
+    LogSettings {
+        format: r.read("log_format", f::choice(LOG_FORMATS)).unwrap_or(LogFormat::Cri),
+        out_file: r.read("out_file", f::path(base)),
+        error_file: r.read("error_file", f::path(base)),
+        max_size: r.read("log_max_size", f::bytes).unwrap_or(Bytes(0)),
+        max_files: r.read("log_max_files", f::count).and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+    }
 }
 
 fn check_authority(r: &mut Reader<'_>, spec: &AppSpec, ctx: &Context<'_>) {

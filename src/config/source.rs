@@ -81,7 +81,7 @@ impl Source {
     }
 
     /// The nearest character boundary at or before an offset: spans come from a parser that we do not own.
-    fn boundary(&self, offset: usize) -> usize {
+    pub(super) fn boundary(&self, offset: usize) -> usize {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {
             offset -= 1;

@@ -39,9 +39,9 @@ pub static SECTIONS: &[Section] = &[
                 Unset,
                 "The script, program or command line to run",
                 "A text that names a file is that script or program; a text with white space or shell characters is a \
-                 command line, run as `/bin/sh -c \"exec …\"`; any other is looked up in PATH. A list is exactly the program \
-                 and its arguments. A plain command line, such as `node server.js`, is run without the shell if its program \
-                 is found in PATH. Required.",
+                 command line, run as `/bin/sh -c \"exec …\"`; any other is looked up in PATH. A list is exactly the \
+                 program and its arguments. A plain command line, such as `node server.js`, needs no shell and gets \
+                 none. Required.",
             ),
             key("args", Kind::Words, Unset, "Arguments after those in `run`", ""),
             key(
@@ -49,8 +49,8 @@ pub static SECTIONS: &[Section] = &[
                 Kind::Text,
                 Derived("by the extension of the script"),
                 "What runs the script: a program in PATH, a path, or \"none\"",
-                "By extension: `.js`, `.mjs`, `.cjs` and `.ts` node, `.py` python3, `.rb` ruby, `.sh` bash or sh, `.pl` perl, \
-                 `.php` php. Any other file is executed itself, as with \"none\".",
+                "By extension: `.js`, `.mjs`, `.cjs` and `.ts` node, `.py` python3, `.rb` ruby, `.sh` bash or sh, \
+                 `.pl` perl, `.php` php. Any other file is executed itself, as with \"none\".",
             ),
             key("interpreter_args", Kind::Words, Unset, "Arguments of the interpreter, before the script", ""),
             key(
@@ -143,8 +143,9 @@ pub static SECTIONS: &[Section] = &[
                 Kind::Choice(&["auto", "new-first", "old-first"]),
                 Text("auto"),
                 "What comes first in a restart: the new instance, or the end of the old one",
-                "`new-first` touches nothing that runs before its replacement is ready. `old-first` is for what can run only \
-                 once: queue workers, holders of locks. `auto` is new-first wherever that is possible, and says where not.",
+                "`new-first` touches nothing that runs before its replacement is ready. `old-first` is for what can \
+                 run only once: queue workers, holders of locks. `auto` is new-first wherever that is possible, and \
+                  says where not.",
             ),
             key("share_ports", Kind::Bool, Text("true"), "Instances may listen on the same port", ""),
             key(
@@ -286,8 +287,8 @@ pub static SECTIONS: &[Section] = &[
                     Kind::Rlimits,
                     Unset,
                     "Limits of setrlimit(2), by name",
-                    "A table, `[app.rlimits]`: `nofile = 65536`, `core = \"infinity\"`, `nofile = \"1024:65536\"` for soft and \
-                     hard; `stack = \"64M\"` where bytes are meant.",
+                    "A table, `[app.rlimits]`: `nofile = 65536`, `core = \"infinity\"`, `nofile = \"1024:65536\"` \
+                     for soft and hard; `stack = \"64M\"` where bytes are meant.",
                 ),
             ),
         ],
@@ -300,8 +301,8 @@ pub static SECTIONS: &[Section] = &[
                 Kind::Choice(&["cri", "raw", "json", "none"]),
                 Text("cri"),
                 "How lines are kept",
-                "`cri`: time, stream and line, as container runtimes write them. `raw`: the bytes as they came, one file for \
-                 each stream. `json`: one object a line. `none`: not at all.",
+                "`cri`: time, stream and line, as container runtimes write them. `raw`: the bytes as they came, one \
+                 file for each stream. `json`: one object a line. `none`: not at all.",
             ),
             key(
                 "out_file",

@@ -1,0 +1,3 @@
+//! What stead promises, without privileges and without I/O: scenarios, properties, snapshots.
+
+mod config;
