@@ -15,7 +15,9 @@ pub mod pidfd;
 pub mod pipe;
 pub mod proc_net;
 pub mod rlimit;
+pub mod signal;
 pub mod socket;
+pub mod timer;
 pub mod stream;
 
 #[cfg(not(target_pointer_width = "64"))]
