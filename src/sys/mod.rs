@@ -10,11 +10,13 @@ pub mod clone;
 pub mod identity;
 pub mod inet_diag;
 pub mod memfd;
+pub mod open;
 pub mod pidfd;
 pub mod pipe;
 pub mod proc_net;
 pub mod rlimit;
 pub mod socket;
+pub mod stream;
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("stead is for 64-bit Linux: the raw credential system calls used here are the 16-bit ones elsewhere");

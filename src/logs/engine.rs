@@ -1,0 +1,398 @@
+//! Looking at a pipe, writing what is there, and taking it out: once each, whatever dies in between.
+//! Owns: the streams, what is written when, and recovery.
+//! Never: waits for anything but an append and the epoll set.
+//!
+//! look (tee) → format → record *append* → write → record *consume* → take out (splice) → record *idle* → empty the trash
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use memchr::memrchr;
+
+use crate::model::logframe::LogStream;
+use crate::model::spec::LogFormat;
+use crate::model::time::{Mono, Now};
+use crate::sys::stream::{ReadSet, Readiness};
+
+use super::appender::Shared;
+use super::capture::{Clock, Command, Report, Reporter, Stream, StreamKey};
+use super::format::{PIECE_MAX, Tail, app_stamp, format_batch, format_end, format_event};
+use super::record::{FileId, Phase, Record};
+use super::sinks::{Sinks, count_lines};
+use super::trash::{Look, Trash};
+
+/// The most that is taken at once: half a pipe, so that the app fills one half while the other is written.
+const BATCH: usize = 512 << 10;
+
+/// A stream being captured.
+struct Source {
+    pipe: File,
+    ino: u64,
+    stream: LogStream,
+    label: String,
+    target: String,
+    /// Something may stand in the pipe that has not been looked at.
+    ready: bool,
+    hung_up: bool,
+    /// The last line written goes on.
+    open_line: bool,
+    /// Not to be looked at before: it holds a piece of a line, and looking costs its length each time.
+    not_before: Mono,
+}
+
+pub(super) struct Engine {
+    set: ReadSet,
+    seen: Vec<Readiness>,
+    sources: HashMap<u64, Source>,
+    order: Vec<u64>,
+    sinks: Sinks,
+    trash: Trash,
+    shared: Arc<Shared>,
+    clock: Clock,
+    report: Reporter,
+    buffer: Vec<u8>,
+    record_failed: bool,
+}
+
+impl Engine {
+    pub fn new(
+        set: ReadSet,
+        trash: Trash,
+        shared: Arc<Shared>,
+        log_stall: Duration,
+        clock: Clock,
+        report: Reporter,
+    ) -> io::Result<Self> {
+        let sinks = Sinks::start(Arc::clone(&shared), log_stall, Arc::clone(&clock), Arc::clone(&report))?;
+        Ok(Self {
+            set,
+            seen: Vec::new(),
+            sources: HashMap::new(),
+            order: Vec::new(),
+            sinks,
+            trash,
+            shared,
+            clock,
+            report,
+            buffer: vec![0; BATCH],
+            record_failed: false,
+        })
+    }
+
+    pub fn now(&self) -> Now {
+        (self.clock)()
+    }
+
+    fn tell(&self, report: Report) {
+        (self.report)(report);
+    }
+
+    /// Sleeps until there may be something to do.
+    pub fn wait(&mut self, wake: u64) -> io::Result<()> {
+        let now = self.now().mono;
+        let due = self.sources.values().filter(|s| s.ready).map(|s| s.not_before.since(now)).min();
+        self.look_at_set(due, wake)
+    }
+
+    /// Learns what is ready by now.
+    pub fn gather(&mut self, wake: u64) -> io::Result<()> {
+        self.look_at_set(Some(Duration::ZERO), wake)
+    }
+
+    fn look_at_set(&mut self, limit: Option<Duration>, wake: u64) -> io::Result<()> {
+        let mut seen = std::mem::take(&mut self.seen);
+        let result = self.set.wait(limit, &mut seen);
+        for readiness in seen.drain(..) {
+            if readiness.key == wake {
+                // A failed read leaves the eventfd raised, which is told only once per write: no loop can come of it.
+                let _ = self.shared.wake.read();
+            } else if let Some(source) = self.sources.get_mut(&readiness.key) {
+                source.ready = true;
+                source.hung_up |= readiness.hung_up;
+            }
+        }
+        self.seen = seen;
+        result
+    }
+
+    pub fn has_work(&self) -> bool {
+        let now = self.now().mono;
+        self.sources.values().any(|s| s.ready && s.not_before <= now)
+    }
+
+    /// One batch of each stream that is ready. Returns how many bytes were taken.
+    pub fn round(&mut self) -> u64 {
+        let now = self.now().mono;
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend(self.sources.iter().filter(|(_, s)| s.ready && s.not_before <= now).map(|(key, _)| *key));
+        let bytes = order.iter().map(|key| self.pump(*key)).sum();
+        self.order = order;
+        bytes
+    }
+
+    pub fn settle_late(&mut self) {
+        self.sinks.settle_late();
+    }
+
+    pub fn apply(&mut self, command: Command) {
+        match command {
+            Command::Add(stream) => self.add(stream),
+            Command::Remove(StreamKey(key)) => {
+                self.close(key);
+            }
+            Command::Event { target, at, text } => {
+                let name = target.place.to_string();
+                self.drain(|source| source.target == name);
+                self.sinks.open(&target, 0);
+                let mut line = Vec::new();
+                format_event(target.format, at, &text, false, &mut line);
+                if !line.is_empty() {
+                    self.sinks.append(&name, line, None, "stead");
+                }
+                self.sinks.close_if_unused(&name);
+            }
+            Command::Flush { app, outside, done } => {
+                let result = self.sinks.flush(&app, &outside);
+                // Who asked may have gone meanwhile.
+                let _ = done.send(result);
+            }
+            Command::Reopen => self.sinks.reopen(),
+            Command::Sync(done) => {
+                self.drain(|_| true);
+                let _ = done.send(());
+            }
+            Command::Stop => {}
+        }
+    }
+
+    fn add(&mut self, stream: Stream) {
+        let Stream { key: StreamKey(key), pipe, stream, label, target } = stream;
+        let pipe = File::from(pipe);
+        let known = pipe.metadata().and_then(|seen| self.set.add(pipe.as_fd(), key).map(|()| seen.ino()));
+        let ino = match known {
+            Ok(ino) => ino,
+            Err(e) => return self.tell(Report::Broken { key: StreamKey(key), why: e.to_string() }),
+        };
+        self.sinks.open(&target, 1);
+        let target = target.place.to_string();
+        let source = Source {
+            pipe,
+            ino,
+            stream,
+            label,
+            target,
+            ready: true,
+            hung_up: false,
+            open_line: false,
+            not_before: Mono(0),
+        };
+        self.sources.insert(key, source);
+    }
+
+    fn close(&mut self, key: u64) -> bool {
+        let Some(source) = self.sources.remove(&key) else { return false };
+        // The set forgets the pipe by itself only when its last copy is closed, and the holder has one.
+        let _ = self.set.remove(source.pipe.as_fd());
+        self.sinks.leave(&source.target);
+        true
+    }
+
+    /// Writes what the chosen streams hold by now, up to a piece of a line. Who writes faster than this is not waited for.
+    fn drain(&mut self, chosen: impl Fn(&Source) -> bool) {
+        let keys: Vec<u64> = self.sources.iter().filter(|(_, s)| chosen(s)).map(|(key, _)| *key).collect();
+        for key in keys {
+            if let Some(source) = self.sources.get_mut(&key) {
+                source.ready = true;
+            }
+            for _ in 0..64 {
+                if !self.sources.get(&key).is_some_and(|s| s.ready) {
+                    break;
+                }
+                self.pump(key);
+            }
+        }
+    }
+
+    /// One batch of one stream. Returns how many bytes were taken out of its pipe.
+    fn pump(&mut self, key: u64) -> u64 {
+        let Some(mut source) = self.sources.remove(&key) else { return 0 };
+        let result = self.pump_source(&mut source);
+        self.sources.insert(key, source);
+        match result {
+            Ok(Pumped::Took(bytes)) => bytes,
+            Ok(Pumped::End) => {
+                self.close(key);
+                self.tell(Report::Closed(StreamKey(key)));
+                0
+            }
+            Err(e) => {
+                self.close(key);
+                self.tell(Report::Broken { key: StreamKey(key), why: e.to_string() });
+                0
+            }
+        }
+    }
+
+    fn pump_source(&mut self, source: &mut Source) -> io::Result<Pumped> {
+        let Some((format, room)) = self.sinks.plan(&source.target) else { return Ok(Pumped::End) };
+        if format == LogFormat::None {
+            source.ready = false;
+            return Ok(if self.trash.discard(source.pipe.as_fd())? { Pumped::End } else { Pumped::Took(0) });
+        }
+        let (seen, more) = match self.trash.look(source.pipe.as_fd(), &mut self.buffer)? {
+            Look::Bytes { len, more } => (len, more),
+            Look::Closed => return Ok(self.end(source, format)),
+            Look::Empty => {
+                source.ready = false;
+                return Ok(Pumped::Took(0));
+            }
+        };
+        let last = source.hung_up && !more;
+        let Some((cut, tail)) = self.plan_cut(source, seen, last)? else {
+            // A piece of a line waits in the pipe, where it is safe, for its end. To look again costs its length, so it
+            // is looked at the less often the longer it is.
+            source.ready = false;
+            let pause = Duration::from_millis(1 + (seen as u64 >> 15));
+            source.not_before = self.now().mono + pause;
+            return Ok(Pumped::Took(0));
+        };
+        let at = app_stamp(self.now().wall);
+        let mut lines = self.sinks.take_buffer();
+        let batch = format_batch(format, source.stream, at, &self.buffer[..cut], tail, room, &mut lines);
+        let tail = if batch.open { Tail::Open } else { tail };
+        let record = Record {
+            phase: Phase::Append,
+            pipe: source.ino,
+            file: FileId { dev: 0, ino: 0 },
+            before: 0,
+            taken: batch.taken as u64,
+            at,
+            format,
+            stream: source.stream,
+            tail,
+        };
+        if self.sinks.append(&source.target, lines, Some(record), &source.label) {
+            source.open_line = batch.open;
+        }
+        self.consume(source, record)?;
+        source.ready = more || batch.taken < cut || (last && batch.taken < seen);
+        if last && batch.taken == seen {
+            // No writer is left, and nothing comes after what was just written.
+            return Ok(self.end(source, format));
+        }
+        Ok(Pumped::Took(batch.taken as u64))
+    }
+
+    /// How many of the bytes seen are to be written now. None: they are a piece of a line whose end may still come.
+    fn plan_cut(&self, source: &Source, seen: usize, last: bool) -> io::Result<Option<(usize, Tail)>> {
+        let bytes = &self.buffer[..seen];
+        if last {
+            return Ok(Some((seen, Tail::Final)));
+        }
+        if let Some(newline) = memrchr(b'\n', bytes) {
+            return Ok(Some((newline + 1, Tail::Open)));
+        }
+        if seen >= PIECE_MAX || self.trash.is_crowded(source.pipe.as_fd())? {
+            return Ok(Some((seen, Tail::Open)));
+        }
+        Ok(None)
+    }
+
+    /// The stream is over: a line that was said to go on is ended.
+    fn end(&mut self, source: &mut Source, format: LogFormat) -> Pumped {
+        if source.open_line {
+            let mut line = Vec::new();
+            format_end(format, source.stream, app_stamp(self.now().wall), &mut line);
+            if !line.is_empty() {
+                self.sinks.append(&source.target, line, None, &source.label);
+            }
+        }
+        Pumped::End
+    }
+
+    /// Takes a batch out of its pipe, now that it is in the file, or lost.
+    fn consume(&mut self, source: &Source, record: Record) -> io::Result<()> {
+        self.keep(Record { phase: Phase::Consume, ..record });
+        self.trash.take(source.pipe.as_fd(), record.taken)?;
+        self.keep(Record::IDLE);
+        self.trash.empty()
+    }
+
+    fn keep(&mut self, record: Record) {
+        match self.shared.write_record(&record) {
+            Ok(()) => self.record_failed = false,
+            Err(e) if !self.record_failed => {
+                self.record_failed = true;
+                self.tell(Report::NoRecord { why: e.to_string() });
+            }
+            Err(_) => {}
+        }
+    }
+
+    pub fn give_up(&mut self, why: &io::Error) {
+        for key in self.sources.keys() {
+            self.tell(Report::Broken { key: StreamKey(*key), why: why.to_string() });
+        }
+    }
+
+    /// Takes over the streams of a dead daemon, and ends the batch it died in.
+    pub fn recover(&mut self, streams: Vec<Stream>) {
+        streams.into_iter().for_each(|stream| self.add(stream));
+        let record = self.shared.record();
+        let key = self.sources.iter().find(|(_, s)| s.ino == record.pipe).map(|(key, _)| *key);
+        let result = match (record.phase, key) {
+            (Phase::Idle, _) | (_, None) => Ok(()),
+            (Phase::Append, Some(key)) => self.recover_append(key, record),
+            (Phase::Consume, Some(key)) => self.recover_consume(key, record),
+        };
+        if let (Err(e), Some(key)) = (result, key) {
+            self.tell(Report::Broken { key: StreamKey(key), why: e.to_string() });
+            self.close(key);
+        }
+        self.keep(Record::IDLE);
+        // If that fails, the next look finds the pipe unusable and says so.
+        let _ = self.trash.empty();
+    }
+
+    fn recover_append(&mut self, key: u64, record: Record) -> io::Result<()> {
+        // What stands in the trash is a copy: nothing was taken yet.
+        self.trash.empty()?;
+        let taken = usize::try_from(record.taken).unwrap_or(BATCH).min(BATCH);
+        let Some(source) = self.sources.remove(&key) else { return Ok(()) };
+        let looked = self.trash.look(source.pipe.as_fd(), &mut self.buffer[..taken]);
+        let mut lines = Vec::new();
+        if let Ok(Look::Bytes { len, .. }) = looked {
+            let bytes = &self.buffer[..len];
+            format_batch(record.format, record.stream, record.at, bytes, record.tail, u64::MAX, &mut lines);
+        }
+        let shared = Arc::clone(&self.shared);
+        let file = self.sinks.file(&source.target);
+        let completed = file.map_or(Ok(()), |file| file.complete(&shared.root, &record, &lines));
+        if let Err(e) = completed {
+            let lost = count_lines(&lines);
+            self.sinks.lose(&source.target, lost, lines.len() as u64, e.to_string());
+        }
+        let consumed = looked.map(drop).and_then(|()| self.consume(&source, record));
+        self.sources.insert(key, source);
+        consumed
+    }
+
+    fn recover_consume(&mut self, key: u64, record: Record) -> io::Result<()> {
+        let left = record.taken.saturating_sub(self.trash.standing()?);
+        match self.sources.get(&key) {
+            Some(source) => self.trash.take(source.pipe.as_fd(), left),
+            None => Ok(()),
+        }
+    }
+}
+
+enum Pumped {
+    Took(u64),
+    End,
+}

@@ -1,0 +1,376 @@
+//! Reading one log: its current file and the rotated ones behind it, as one sequence of lines.
+//! Owns: going from a rotated file to the next, finding the last lines, and noticing a flush.
+//! Never: waits for lines, or merges two logs.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use memchr::{memchr, memrchr};
+
+use crate::model::logframe::{LogRecord, LogStream};
+use crate::model::spec::LogFormat;
+use crate::model::time::Wall;
+use crate::sys::open::{open_dir, open_read};
+
+use super::file::{LogDir, Place};
+use super::format::{PIECE_MAX, STAMP_LEN, parse_line, parse_stamp};
+use super::record::FileId;
+use super::rotate::{elder_number, elders};
+
+/// One log to read.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// `api/0`, or `api` for a file that instances share.
+    pub label: String,
+    pub format: LogFormat,
+    /// Raw files hold one stream each; the others say it line by line.
+    pub raw_stream: LogStream,
+    /// An outside place opens for reading here.
+    pub place: Place,
+}
+
+/// Which lines are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    pub stream: Option<LogStream>,
+    pub since: Option<Wall>,
+}
+
+const BLOCK: usize = 64 << 10;
+/// Enough of a line to know its time, its stream and whether it goes on.
+const HEAD: usize = 80;
+
+/// No line that stead wrote is longer, in JSON neither, where a byte can take six. What is longer is foreign.
+const LINE_MAX: usize = 6 * PIECE_MAX + 1024;
+
+/// A place in a log, moving forward.
+pub struct Reader {
+    log: Log,
+    dir: Option<OwnedFd>,
+    file: Option<Current>,
+    held: Vec<u8>,
+    start: usize,
+    /// For lines that say no time themselves.
+    last_at: Wall,
+}
+
+struct Current {
+    file: File,
+    id: FileId,
+    offset: u64,
+}
+
+impl Reader {
+    /// At the beginning of the oldest file. A log that has no file yet is read once it has one.
+    pub fn open(root: &LogDir, log: Log) -> io::Result<Self> {
+        let mut reader = Self { log, dir: None, file: None, held: Vec::new(), start: 0, last_at: Wall(0) };
+        if reader.attach(root)? {
+            reader.file = reader.chain()?.pop();
+        }
+        Ok(reader)
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// What to watch for changes: the directory, or an outside file itself.
+    pub fn watchable(&self) -> Option<BorrowedFd<'_>> {
+        match &self.dir {
+            Some(dir) => Some(dir.as_fd()),
+            None => self.file.as_ref().map(|current| current.file.as_fd()),
+        }
+    }
+
+    /// True if a change of this name in the watched directory concerns this log.
+    pub fn concerns(&self, name: &str) -> bool {
+        match &self.log.place {
+            Place::Kept { file, .. } => name == file || elder_number(file, name).is_some(),
+            Place::Outside { .. } => true,
+        }
+    }
+
+    /// Opens what was missing. True: there is something to read from.
+    fn attach(&mut self, root: &LogDir) -> io::Result<bool> {
+        let opened = match &self.log.place {
+            Place::Kept { app, .. } if self.dir.is_none() => {
+                open_dir(root.as_fd(), app.as_str()).map(|dir| self.dir = Some(dir))
+            }
+            Place::Kept { .. } => Ok(()),
+            Place::Outside { open, .. } if self.file.is_none() => {
+                open().and_then(current).map(|current| self.file = Some(current))
+            }
+            Place::Outside { .. } => Ok(()),
+        };
+        match opened {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    /// The files of this log by name, newest first, each once. Looked at in the order in which rotation does not pass
+    /// them: a file moves to a name that is looked at later, so none is missed.
+    fn chain(&mut self) -> io::Result<Vec<Current>> {
+        let (Some(dir), Place::Kept { file: name, .. }) = (&self.dir, &self.log.place) else {
+            return Ok(self.file.take().into_iter().collect());
+        };
+        let oldest = elders(dir.as_fd(), name)?.last().map_or(0, |(number, _)| *number);
+        let mut found: Vec<Current> = Vec::new();
+        for number in 0..=oldest + 1 {
+            let name = if number == 0 { name.clone() } else { format!("{name}.{number}") };
+            match open_read(dir.as_fd(), &name).and_then(current) {
+                Ok(file) if found.iter().all(|known| known.id != file.id) => found.push(file),
+                Ok(_) => {}
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Goes to where the last `count` lines wanted begin, and returns how many there are from here on. Lines older than
+    /// `since` end the search. Pieces of one line count as one.
+    pub fn seek_last(&mut self, count: u64, wanted: Wanted) -> io::Result<u64> {
+        let files = self.chain()?;
+        let mut search = Search { format: self.log.format, raw: self.log.raw_stream, wanted, count, found: 0 };
+        for mut file in files {
+            let begin = search.back(&file.file)?;
+            let stop = begin > 0;
+            file.offset = begin;
+            self.file = Some(file);
+            if stop {
+                break;
+            }
+        }
+        Ok(search.found)
+    }
+
+    /// Goes to the end: only what is written from now on.
+    pub fn seek_end(&mut self) -> io::Result<()> {
+        self.seek_last(0, Wanted::default()).map(drop)
+    }
+
+    /// The next line; None: not yet.
+    pub fn next_record(&mut self, root: &LogDir) -> io::Result<Option<LogRecord>> {
+        loop {
+            let held = &self.held[self.start..];
+            if let Some(end) = memchr(b'\n', held) {
+                let range = self.start..self.start + end;
+                self.start = range.end + 1;
+                return Ok(Some(self.record(range, false)));
+            }
+            let longest = if self.log.format == LogFormat::Raw { PIECE_MAX } else { LINE_MAX };
+            if held.len() >= longest {
+                let range = self.start..self.start + longest;
+                self.start = range.end;
+                return Ok(Some(self.record(range, true)));
+            }
+            if self.fill()? {
+                continue;
+            }
+            if !self.go_on(root)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The end of a file without a newline, when no more is waited for.
+    pub fn rest(&mut self) -> Option<LogRecord> {
+        (self.start < self.held.len()).then(|| {
+            let range = self.start..self.held.len();
+            self.start = self.held.len();
+            self.record(range, true)
+        })
+    }
+
+    fn record(&mut self, range: std::ops::Range<usize>, partial: bool) -> LogRecord {
+        let line = &self.held[range];
+        let label = self.log.label.clone();
+        match parse_line(self.log.format, line) {
+            Some(line) => {
+                self.last_at = line.at;
+                let bytes = line.text.into_owned();
+                LogRecord { at: line.at, label, stream: line.stream, partial: line.partial, event: line.event, bytes }
+            }
+            // A raw line, or one that somebody else put into the file: shown where it stands.
+            None => {
+                let stream = self.log.raw_stream;
+                LogRecord { at: self.last_at, label, stream, partial, event: false, bytes: line.to_vec() }
+            }
+        }
+    }
+
+    /// Reads on in the current file. False: nothing more stands there.
+    fn fill(&mut self) -> io::Result<bool> {
+        let Some(current) = &mut self.file else { return Ok(false) };
+        self.held.drain(..self.start);
+        self.start = 0;
+        let old = self.held.len();
+        self.held.resize(old + BLOCK, 0);
+        let read = current.file.read_at(&mut self.held[old..], current.offset);
+        self.held.truncate(old + *read.as_ref().unwrap_or(&0));
+        let read = read?;
+        current.offset += read as u64;
+        if read == 0 && current.file.metadata()?.len() < current.offset {
+            // It was flushed. What is held of it is gone too.
+            current.offset = 0;
+            self.held.clear();
+            return Ok(current.file.metadata()?.len() > 0);
+        }
+        Ok(read > 0)
+    }
+
+    /// At the end of a file: to the next newer one, if there is one.
+    fn go_on(&mut self, root: &LogDir) -> io::Result<bool> {
+        if !self.attach(root)? {
+            return Ok(false);
+        }
+        let Some(dir) = &self.dir else { return self.fill() };
+        let Some(id) = self.file.as_ref().map(|current| current.id) else {
+            self.file = self.chain()?.pop();
+            return Ok(self.file.is_some());
+        };
+        let Place::Kept { file: name, .. } = &self.log.place else { return Ok(false) };
+        match open_read(dir.as_fd(), name).and_then(current) {
+            Ok(newest) if newest.id == id => return Ok(false),
+            Ok(_) => {}
+            // In the midst of a rotation, or nothing was written since.
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        // Something may have been written between the last read and the rename. After it, nothing is.
+        if self.fill()? {
+            return Ok(true);
+        }
+        if let Some(ending) = self.held.get(self.start..).filter(|held| !held.is_empty()) {
+            // A rotated file that ends within a line: the line ends with it.
+            self.held = [ending, b"\n"].concat();
+            self.start = 0;
+            return Ok(true);
+        }
+        let mut files = self.chain()?;
+        let next = match files.iter().position(|file| file.id == id) {
+            Some(0) => return Ok(false),
+            Some(place) => files.swap_remove(place - 1),
+            // It was removed while it was read. The oldest that is left is the nearest.
+            None => match files.pop() {
+                Some(oldest) => oldest,
+                None => return Ok(false),
+            },
+        };
+        self.file = Some(next);
+        Ok(true)
+    }
+}
+
+fn current(file: File) -> io::Result<Current> {
+    let seen = file.metadata()?;
+    Ok(Current { file, id: FileId { dev: seen.dev(), ino: seen.ino() }, offset: 0 })
+}
+
+/// The time, stream and continuation of a line, from its beginning.
+fn peek(format: LogFormat, raw: LogStream, head: &[u8]) -> Option<(Option<Wall>, LogStream, bool)> {
+    let stream = |name: &[u8]| match name {
+        b"stdout" => Some(LogStream::Out),
+        b"stderr" => Some(LogStream::Err),
+        _ => None,
+    };
+    match format {
+        LogFormat::Cri => {
+            let at = parse_stamp(head.get(..STAMP_LEN)?)?;
+            let tag = head.get(STAMP_LEN + 8)?;
+            Some((Some(at), stream(head.get(STAMP_LEN + 1..STAMP_LEN + 7)?)?, *tag == b'P'))
+        }
+        LogFormat::Json => {
+            // The order of keys and their lengths are those of `format::JsonLine`.
+            let at = parse_stamp(head.get(9..9 + STAMP_LEN)?)?;
+            let name = head.get(STAMP_LEN + 21..STAMP_LEN + 27)?;
+            Some((Some(at), stream(name)?, head.get(STAMP_LEN + 28..)?.starts_with(b",\"partial\":true")))
+        }
+        LogFormat::Raw | LogFormat::None => Some((None, raw, false)),
+    }
+}
+
+/// Looks for line beginnings from the end of a file.
+struct Search {
+    format: LogFormat,
+    raw: LogStream,
+    wanted: Wanted,
+    count: u64,
+    found: u64,
+}
+
+impl Search {
+    /// Returns where to begin in this file; 0 also means that older files may hold more.
+    fn back(&mut self, file: &File) -> io::Result<u64> {
+        let len = file.metadata()?.len();
+        if self.count == 0 {
+            return Ok(len);
+        }
+        let mut begin = len;
+        let mut end = len;
+        let mut block = Vec::new();
+        while end > 0 {
+            let size = end.min(BLOCK as u64);
+            let base = end - size;
+            block.resize(size as usize, 0);
+            file.read_exact_at(&mut block, base)?;
+            let mut upto = block.len();
+            while let Some(newline) = memrchr(b'\n', &block[..upto]) {
+                upto = newline;
+                let line = base + newline as u64 + 1;
+                // The newline at the very end begins no line.
+                if line < len {
+                    match self.judge(file, line)? {
+                        Verdict::Begin => begin = line,
+                        Verdict::Pass => {}
+                        Verdict::Stop => return Ok(begin.max(1)),
+                    }
+                }
+            }
+            end = base;
+        }
+        if len > 0 {
+            match self.judge(file, 0)? {
+                Verdict::Begin | Verdict::Pass => {}
+                Verdict::Stop => return Ok(begin),
+            }
+        }
+        Ok(0)
+    }
+
+    fn judge(&mut self, file: &File, line: u64) -> io::Result<Verdict> {
+        let mut head = [0; HEAD];
+        let read = file.read_at(&mut head, line)?;
+        let Some((at, stream, partial)) = peek(self.format, self.raw, &head[..read]) else { return Ok(Verdict::Pass) };
+        if let (Some(at), Some(since)) = (at, self.wanted.since)
+            && at < since
+        {
+            return Ok(Verdict::Stop);
+        }
+        if self.wanted.stream.is_some_and(|wanted| wanted != stream) {
+            return Ok(Verdict::Pass);
+        }
+        if partial {
+            // Belongs to the line that was found before, which is later in the file.
+            return Ok(if self.found > 0 { Verdict::Begin } else { Verdict::Pass });
+        }
+        if self.found == self.count {
+            return Ok(Verdict::Stop);
+        }
+        self.found += 1;
+        Ok(Verdict::Begin)
+    }
+}
+
+enum Verdict {
+    Begin,
+    Pass,
+    Stop,
+}
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;
