@@ -5,7 +5,7 @@
 use std::ffi::CString;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -17,8 +17,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::SigSet;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::{Code, Failure, Result};
@@ -209,18 +208,20 @@ fn ended(status: WaitStatus) -> String {
     }
 }
 
-fn watch(directory: &Path) -> io::Result<AsyncFd<OwnedFd>> {
+/// Readable whenever something has appeared in the directory.
+fn watch(directory: &Path) -> io::Result<pipe::Receiver> {
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
     let events = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ATTRIB;
     inotify.add_watch(directory, events)?;
-    Ok(AsyncFd::register_with_interest(OwnedFd::from(inotify), Interest::READABLE)?)
+    // It is no pipe, but one end of a descriptor that is read until it would block, which is all that is used of one.
+    pipe::Receiver::from_owned_fd_unchecked(inotify.into())
 }
 
 /// Waits for an event and forgets it: what happened is seen by looking.
-async fn drain(events: &AsyncFd<OwnedFd>) -> io::Result<()> {
-    let mut ready = events.readable().await?;
+async fn drain(events: &pipe::Receiver) -> io::Result<()> {
+    events.readable().await?;
     let mut buffer = [0; 4096];
-    while let Ok(Ok(1..)) = ready.try_io(|fd| Ok(nix::unistd::read(fd.get_ref(), &mut buffer)?)) {}
+    while let Ok(1..) = events.try_read(&mut buffer) {}
     Ok(())
 }
 

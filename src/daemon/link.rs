@@ -10,7 +10,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::holder::plan::Plan;
-use crate::holder::protocol::{self, Ends, Message, Request, Stream};
+use crate::holder::protocol::{self, Ends, Message, Request};
 use crate::model::exit::Exit;
 use crate::model::signal::Signal;
 use crate::sys::socket;
@@ -184,8 +184,10 @@ impl Link {
         self.request(&Request::Forget { token });
     }
 
-    pub fn drop_ipc(&mut self, token: u64) {
-        self.request(&Request::DropStream { token, stream: Stream::Ipc });
+    /// Gives the holder a copy of an fd to keep. Only at start, when nothing else is under way.
+    pub fn store(&mut self, name: &str, fd: &OwnedFd) -> Result<(), LinkError> {
+        let bytes = Request::Store { name: name.to_owned() }.encode();
+        Ok(socket::send(self.socket.as_fd(), &bytes, &[fd.as_fd()])?)
     }
 
     pub fn serving(&mut self) {

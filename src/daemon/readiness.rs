@@ -63,12 +63,12 @@ impl Executor {
         // An app that is ready at once has not had the time to listen.
         if live.spec.ready_on != ReadyOn::Instant {
             let pid = live.pid.unwrap_or_default();
-            let ports = fixed(listening().ports(live.cgroup_id, pid), &self.ephemeral);
+            let ports = listening().ports(live.cgroup_id, pid);
             if !ports.is_empty() && !live.listens {
                 live.listens = true;
                 queue.push_back(Event::Listens { proc: live.proc.clone() });
             }
-            self.ports.became_ready(&live.spec.name, live.revision, &ports);
+            self.ports.became_ready(&live.spec.name, live.revision, &ports, &self.ephemeral);
         }
         queue.push_back(Event::Ready { proc: live.proc.clone() });
     }
@@ -80,9 +80,8 @@ impl Executor {
         }
         let listening = listening();
         let runs = &self.runs;
-        let ephemeral = &self.ephemeral;
         let ready = self.watch.look(now, |run| match runs.get(&run) {
-            Some(live) => fixed(listening.ports(live.cgroup_id, live.pid.unwrap_or_default()), ephemeral),
+            Some(live) => listening.ports(live.cgroup_id, live.pid.unwrap_or_default()),
             None => Vec::new(),
         });
         for run in ready {
@@ -115,12 +114,10 @@ impl Executor {
         }
     }
 
-    pub(super) fn probe_spawned(&mut self, token: u64, spawned: Option<&str>) {
+    pub(super) fn probe_failed(&mut self, token: u64, why: &str) {
         let run = Run(token & !PROBE);
-        if let Some(why) = spawned {
-            tracing::warn!("the probe of run {run} could not be started: {why}");
-            self.probe_again(run);
-        }
+        tracing::warn!("the probe of run {run} could not be started: {why}");
+        self.probe_again(run);
     }
 
     pub(super) fn probe_exited(&mut self, token: u64, exit: Exit, link: &mut Link, queue: &mut VecDeque<Event>) {
@@ -153,7 +150,7 @@ impl Driver {
         for live in executor.runs.values_mut().filter(|live| live.exit.is_none() && !live.listens) {
             let Some(pid) = live.pid else { continue };
             let ports = listening.get_or_insert_with(self::listening).ports(live.cgroup_id, pid);
-            if !fixed(ports, &executor.ephemeral).is_empty() {
+            if !ports.is_empty() {
                 live.listens = true;
                 self.queue.push_back(Event::Listens { proc: live.proc.clone() });
             }
@@ -199,12 +196,6 @@ impl Listening {
         ports.dedup();
         ports
     }
-}
-
-/// Without those that the kernel chose (port 0).
-fn fixed(mut ports: Vec<u16>, ephemeral: &std::ops::RangeInclusive<u16>) -> Vec<u16> {
-    ports.retain(|port| !ephemeral.contains(port));
-    ports
 }
 
 /// Asks again, ever more rarely, until the answer is yes. Ended from outside at the run's end.

@@ -17,6 +17,7 @@ pub mod proc_net;
 pub mod rlimit;
 pub mod signal;
 pub mod socket;
+pub mod stream;
 pub mod timer;
 pub mod stream;
 
