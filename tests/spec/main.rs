@@ -1,0 +1,5 @@
+//! What stead promises, as far as it can be seen without privileges: no processes, no files, no sleeps.
+
+mod core_properties;
+mod core_scenarios;
+mod scenario;
