@@ -18,13 +18,14 @@ use crate::config::{self, Authority, Context};
 use crate::core::plan::{PlanAction, PlanLine as CorePlanLine};
 use crate::logs::follow::Query;
 use crate::logs::source::Wanted;
-use crate::metrics::Target;
+use crate::metrics::sampler::{Cgroups, Target};
 use crate::model::ids::{InstanceId, Run};
 use crate::model::logframe::LogStream;
 use crate::model::request::Request;
 use crate::model::selector::Selector;
 use crate::model::spec::{AppSpec, Replace};
 use crate::model::status::{AppView, InstanceStatus, InstanceView};
+use crate::sys::cgroup::{Controller, RunCgroup};
 use crate::sys::identity;
 
 /// Specs that were looked at on this host, on their way to being deployed.
@@ -185,7 +186,7 @@ impl Driver {
             let Some(run) = slot.procs.first().map(|proc| proc.proc.run) else { continue };
             let Some(live) = self.executor.runs.get(&run).filter(|live| live.exit.is_none()) else { continue };
             let Some(pid) = live.pid else { continue };
-            targets.push(Target { key: run.0, pid, cgroup: live.cgroup.clone(), started: live.started });
+            targets.push(Target { key: run.0, pid, started: live.started, cgroups: cgroups(&live.cgroup) });
             wanted.push((slot.instance.clone(), run, live.cgroup_id, self.executor.tree.shown(&live.proc)));
         }
         let sampler = Arc::clone(&self.sampler);
@@ -200,7 +201,7 @@ impl Driver {
                 .zip(pids)
                 .map(|(((instance, _, cgroup_id, cgroup), figures), pid)| {
                     let ports = by_cgroup.ports(cgroup_id, pid);
-                    (instance, Measured { figures, ports, cgroup })
+                    (instance, Measured { figures: Some(figures), ports, cgroup })
                 })
                 .collect()
         });
@@ -231,9 +232,9 @@ impl Driver {
         let lines = (query.since.is_none() || query.lines != u32::MAX).then_some(u64::from(query.lines));
         let wanted = Wanted { stream, since: query.since };
         let query = Query { lines, wanted, follow: query.follow };
-        let (read, write) = crate::sys::pipe::pipe().map_err(unavailable)?;
-        self.executor.output.send(Box::new(move || logs.clone()), query, write).map_err(unavailable)?;
-        Ok(read)
+        let (read, write) = std::io::pipe().map_err(unavailable)?;
+        self.executor.output.send(Box::new(move || logs.clone()), query, write.into()).map_err(unavailable)?;
+        Ok(read.into())
     }
 
     fn flush(&self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<String>, Refusal>>) {
@@ -256,6 +257,19 @@ impl Driver {
             });
             let _ = answer.send(failed.map_or(Ok(files), |why| Err(Refusal::Unavailable(why))));
         });
+    }
+}
+
+/// Where the sampler finds the figures of a run.
+fn cgroups(cgroup: &RunCgroup) -> Cgroups {
+    let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    let v1 = |wanted| cgroup.v1.iter().find(|(controller, _)| *controller == wanted).map(|(_, dir)| text(dir));
+    Cgroups {
+        tree: cgroup.v2.as_deref().map(text).or_else(|| v1(Controller::Freezer)),
+        controllers: cgroup.memory_events_file().is_some(),
+        memory_v1: v1(Controller::Memory),
+        cpuacct_v1: v1(Controller::Cpuacct),
+        pids_v1: v1(Controller::Pids),
     }
 }
 
@@ -293,7 +307,7 @@ fn resolve(apps: &[RawApp], caller: Caller) -> Result<Vec<AppSpec>, Refusal> {
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
         profile: None,
         lookup: &|_| None,
-        is_file: &|_| true,
+        is_file: &|path| std::path::Path::new(path).is_file(),
     };
     let mut specs = BTreeMap::new();
     let mut problems = Vec::new();

@@ -18,7 +18,7 @@ use crate::core::effect::Effect;
 use crate::core::event::Event;
 use crate::core::store::Desired;
 use crate::core::world::World;
-use crate::metrics::Sampler;
+use crate::metrics::sampler::Sampler;
 use crate::model::ids::JobId;
 use crate::model::request::Request;
 use crate::model::status::Snapshot;

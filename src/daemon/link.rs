@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::watched::watched;
 use crate::holder::plan::Plan;
 use crate::holder::protocol::{self, Ends, Message, Request};
 use crate::model::exit::Exit;
@@ -62,7 +63,7 @@ impl Link {
         let number = std::env::var(protocol::FD_VARIABLE).ok().and_then(|text| text.parse().ok());
         let socket = socket::inherited(number.ok_or(LinkError::NotAChild)?)?;
         Ok(Self {
-            socket: AsyncFd::new(socket)?,
+            socket: watched(socket, Interest::READABLE | Interest::WRITABLE)?,
             buffer: vec![0; 64 * 1024],
             outbox: VecDeque::new(),
             plans: HashMap::new(),

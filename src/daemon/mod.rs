@@ -26,5 +26,6 @@ mod spawn;
 mod start;
 mod store;
 mod tree;
+mod watched;
 
 pub use start::main;

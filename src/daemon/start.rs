@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
+use super::watched::watched;
 use super::driver::{Driver, OnDisk};
 use super::executor::{Executor, Told};
 use super::link::{Link, LinkError};
@@ -29,7 +29,7 @@ use crate::holder::protocol::{self, Message, Request};
 use crate::logs::capture::{Capture, Settings};
 use crate::logs::record::InFile;
 use crate::logs::trash::Trash;
-use crate::metrics::Sampler;
+use crate::metrics::sampler::Sampler;
 use crate::model::status::Snapshot;
 use crate::sys::{cgroup, memfd, pipe, socket};
 
@@ -227,8 +227,8 @@ fn capture(
     let settings = Settings {
         store: Box::new(InFile::new(File::from(record), 0)),
         trash: Trash::new(trash.0, trash.1).map_err(io_error("use the trash pipe"))?,
-        clock: Box::new(clock::now),
-        report: Box::new(move |report| drop(tell.send(Told::Log(report)))),
+        clock: Arc::new(clock::now),
+        report: Arc::new(move |report| drop(tell.send(Told::Log(report)))),
         log_stall: LOG_STALL,
     };
     Capture::start(&mode.logs, settings, Vec::new())
@@ -237,7 +237,7 @@ fn capture(
 
 /// Passes on who said READY=1.
 fn listen_to_notifications(socket: OwnedFd, tell: mpsc::UnboundedSender<Told>) -> Result<(), StartError> {
-    let socket = AsyncFd::with_interest(socket, Interest::READABLE).map_err(io_error("wait for notifications"))?;
+    let socket = watched(socket, Interest::READABLE).map_err(io_error("wait for notifications"))?;
     tokio::spawn(async move {
         let mut buffer = vec![0; notify::DATAGRAM_MAX];
         while let Ok(mut guard) = socket.readable().await {

@@ -19,7 +19,6 @@ pub mod signal;
 pub mod socket;
 pub mod stream;
 pub mod timer;
-pub mod stream;
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("stead is for 64-bit Linux: the raw credential system calls used here are the 16-bit ones elsewhere");
