@@ -1,10 +1,11 @@
 /* Grows until the kernel stops it.
  *
- *     leaker MIB [child] [file=FILE] [hold]
+ *     leaker MIB [child] [file=FILE] [hold] [pace=MS]
  *
  * Takes MIB mebibytes in steps of 1 MiB and touches every page. `child`: a forked child does it, and this process waits
- * for it and lives on. `hold`: stay at that size instead of exiting. `file=FILE`: append CLOCK_MONOTONIC in ns and the
- * pid at the start and after every step (`start NS PID`, `step NS MIB`), so a test sees when it ran and how far it got. */
+ * for it and lives on. `hold`: stay at that size instead of exiting. `pace=MS`: wait after every step. `file=FILE`:
+ * append CLOCK_MONOTONIC in ns at the start and after every step (`start NS PID`, `step NS MIB`), so a test sees when it
+ * ran and how far it got. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 static int file = -1;
+static long pace;
 
 static void note(const char *what, long value)
 {
@@ -35,6 +37,8 @@ static void grow(long mebibytes)
 		for (long offset = 0; offset < 1 << 20; offset += 4096)
 			at[offset] = 1;
 		note("step", step);
+		if (pace)
+			usleep(pace * 1000);
 	}
 }
 
@@ -46,6 +50,8 @@ int main(int argc, char **argv)
 	for (int i = 2; i < argc; i++) {
 		in_child |= strcmp(argv[i], "child") == 0;
 		hold |= strcmp(argv[i], "hold") == 0;
+		if (strncmp(argv[i], "pace=", 5) == 0)
+			pace = atol(argv[i] + 5);
 		if (strncmp(argv[i], "file=", 5) == 0)
 			file = open(argv[i] + 5, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 	}

@@ -1,17 +1,30 @@
 /* Prints numbered lines of exactly LENGTH bytes, newline included, as fast as it is allowed to.
  *
- *     logger LINES [LENGTH] [wait] [tag=X]
+ *     logger LINES [LENGTH] [wait] [tag=X] [file=FILE]
  *
  * Lines go out in writes of 4 KiB that cut lines anywhere, as stdio's do. A line is `X 000000001234 ` and a filling that
  * follows from the number, so that a lost, doubled or torn line shows. `wait`: stay after the last line; otherwise exit
- * at once, with the last bytes still in the pipe. */
+ * at once, with the last bytes still in the pipe. `file=FILE`: append CLOCK_MONOTONIC in ns and the pid, once before the
+ * first line and once after the last. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static char buffer[4096];
 static size_t filled;
+
+static void note(int file)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	char line[64];
+	int length = snprintf(line, sizeof line, "%lld %d\n", now.tv_sec * 1000000000LL + now.tv_nsec, getpid());
+	if (file >= 0 && write(file, line, length) != length)
+		_exit(74);
+}
 
 static void flush(void)
 {
@@ -42,15 +55,18 @@ int main(int argc, char **argv)
 	long lines = atol(argv[1]);
 	size_t length = argc > 2 && atol(argv[2]) > 0 ? atol(argv[2]) : 100;
 	const char *tag = "L";
-	int stay = 0;
+	int stay = 0, file = -1;
 	for (int i = 2; i < argc; i++) {
 		if (strncmp(argv[i], "tag=", 4) == 0)
 			tag = argv[i] + 4;
+		if (strncmp(argv[i], "file=", 5) == 0)
+			file = open(argv[i] + 5, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 		stay |= strcmp(argv[i], "wait") == 0;
 	}
 	char *line = malloc(length + 64);
 	if (!line)
 		return 71;
+	note(file);
 	for (long number = 0; number < lines; number++) {
 		size_t head = sprintf(line, "%s %012ld ", tag, number);
 		if (head < length - 1)
@@ -59,6 +75,7 @@ int main(int argc, char **argv)
 		put(line, length);
 	}
 	flush();
+	note(file);
 	while (stay)
 		pause();
 	return 0;
