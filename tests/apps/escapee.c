@@ -3,7 +3,7 @@
  *
  *     escapee FILE [exit]
  *
- * The grandchild's pid goes to FILE. `exit`: the main process exits 1 at once; otherwise it sleeps. */
+ * The grandchild's pid is appended to FILE, a line for each run. `exit`: the main process exits 1 at once; otherwise it sleeps. */
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -21,7 +21,7 @@ int main(int argc, char **argv)
 			_exit(0);
 		for (int number = 1; number < NSIG; number++)
 			signal(number, SIG_IGN);
-		FILE *file = fopen(argv[1], "w");
+		FILE *file = fopen(argv[1], "a");
 		if (file) {
 			fprintf(file, "%d\n", getpid());
 			fclose(file);
