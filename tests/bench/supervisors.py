@@ -170,7 +170,8 @@ class Stead(Supervisor):
         hold = App("boot", ["/bin/sleep", "infinity"])
         self.start([hold])
         # `/stead-1a2b3c/app-boot/0@1`: the base is what a clean-up may remove, and nothing else.
-        self.base = next(part for part in self.list_json()[0]["cgroup"].split("/") if part.startswith("stead-"))
+        path = self.list_json()[0]["cgroup"] or ""
+        self.base = next((part for part in path.split("/") if part.startswith("stead-")), "")
         self.run(self.stead, "delete", "boot")
         probe.until(lambda: len(self.own_pids()) == 2, "holder and daemon")
 
