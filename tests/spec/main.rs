@@ -1,3 +1,4 @@
 //! What stead promises, without privileges and without I/O: scenarios, properties, snapshots.
 
+mod cli;
 mod config;
