@@ -167,14 +167,14 @@ mod tests {
     fn pieces_of_a_line_are_joined_unless_another_line_came_between() {
         let piece = |label: &str, text: &[u8]| LogRecord { partial: true, ..record(label, text) };
         let records = [
-            piece("a/0", b"one "),
-            piece("a/0", b"two "),
+            piece("a/0", b"one-"),
+            piece("a/0", b"two"),
             record("b/0", b"between"),
             record("a/0", b"three"),
             piece("a/0", b"cut"),
         ];
         insta::assert_snapshot!(written(View::Prefixed { color: false }, &records), @r"
-        a/0 | one two
+        a/0 | one-two
         b/0 | between
         a/0 + three
         a/0 | cut

@@ -82,7 +82,9 @@ fn several_mistakes_of_one_file_are_reported_in_one_run_with_their_places() {
 #[test]
 fn an_app_that_prints_nothing_and_one_that_closes_its_output_are_kept() {
     let stead = Stead::new();
-    stead.run(&["start", "sh", "--name", "c", "--ready-on", "instant", "--", "-c", "exec >&- 2>&-; exec sleep 1000"]).ok();
+    stead
+        .run(&["start", "sh", "--name", "c", "--ready-on", "instant", "--", "-c", "exec >&- 2>&-; exec sleep 1000"])
+        .ok();
     let pid = stead.pid("c/0");
     stead.run(&["restart", "c"]).ok();
     assert_ne!(stead.pid("c/0"), pid);

@@ -7,24 +7,23 @@ fn over_memory_max_the_whole_instance_is_replaced_with_the_reason_oom() {
     let stead = Stead::new();
     let leaker = program("leaker");
     let steps = stead.path("steps");
-    stead
-        .run(&[
-            "start",
-            leaker.to_str().unwrap(),
-            "--name",
-            "leak",
-            "--ready-on",
-            "instant",
-            "--memory-max",
-            "32M",
-            "--max-restarts",
-            "2",
-            "--restart-delay",
-            "0",
-            "--",
-            "200",
-            &format!("file={}", steps.display()),
-        ]);
+    stead.run(&[
+        "start",
+        leaker.to_str().unwrap(),
+        "--name",
+        "leak",
+        "--ready-on",
+        "instant",
+        "--memory-max",
+        "32M",
+        "--max-restarts",
+        "2",
+        "--restart-delay",
+        "0",
+        "--",
+        "200",
+        &format!("file={}", steps.display()),
+    ]);
     let row = stead.wait("leak/0", "errored", |row| row["status"] == "errored");
     assert_eq!(row["last_exit"]["reason"], "oom", "{row:#}");
     let most = largest_step(&std::fs::read_to_string(&steps).unwrap());
@@ -92,7 +91,19 @@ fn page_cache_does_not_count_for_max_memory_restart() {
     std::fs::write(&file, vec![7u8; 64 << 20]).unwrap();
     let line = format!("while :; do cat {0} > {0}.copy; echo read; done", file.display());
     stead
-        .run(&["start", "sh", "--name", "cache", "--ready-on", "instant", "--max-memory-restart", "24M", "--", "-c", &line])
+        .run(&[
+            "start",
+            "sh",
+            "--name",
+            "cache",
+            "--ready-on",
+            "instant",
+            "--max-memory-restart",
+            "24M",
+            "--",
+            "-c",
+            &line,
+        ])
         .ok();
     // Three rounds of 64 MiB through the page cache of its cgroup.
     stead.wait("cache/0", "three rounds", |_| {
@@ -108,7 +119,18 @@ fn a_cpu_limit_is_written_where_the_kernel_reads_it() {
     let stead = Stead::new();
     let sleeper = program("sleeper");
     stead
-        .run(&["start", sleeper.to_str().unwrap(), "--name", "s", "--ready-on", "instant", "--cpu-max", "50%", "--cpu-weight", "200"])
+        .run(&[
+            "start",
+            sleeper.to_str().unwrap(),
+            "--name",
+            "s",
+            "--ready-on",
+            "instant",
+            "--cpu-max",
+            "50%",
+            "--cpu-weight",
+            "200",
+        ])
         .ok();
     let run = stead.instance("s/0")["cgroup"].as_str().unwrap().rsplit_once("app-").unwrap().1.to_owned();
     let read = |file: &str| {

@@ -10,7 +10,18 @@ fn fifty_thousand_lines_of_a_program_that_exits_at_once_all_arrive_in_order() {
     let stead = Stead::new();
     let logger = program("logger");
     stead
-        .run(&["start", logger.to_str().unwrap(), "--name", "l", "--restart", "never", "--ready-on", "instant", "--", "50000"])
+        .run(&[
+            "start",
+            logger.to_str().unwrap(),
+            "--name",
+            "l",
+            "--restart",
+            "never",
+            "--ready-on",
+            "instant",
+            "--",
+            "50000",
+        ])
         .ok();
     stead.wait("l/0", "stopped", |row| row["status"] == "stopped");
     let text = std::fs::read_to_string(stead.path("log/l/0.log")).unwrap();
@@ -29,9 +40,7 @@ fn bytes_that_are_no_text_come_out_as_they_went_in() {
     let bytes: Vec<u8> = b"a\0b\xff\xfe\xc3(\r\n".iter().copied().chain(*b"last without newline").collect();
     std::fs::write(&file, &bytes).unwrap();
     let line = format!("cat {}", file.display());
-    stead
-        .run(&["start", "sh", "--name", "b", "--restart", "never", "--ready-on", "instant", "--", "-c", &line])
-        .ok();
+    stead.run(&["start", "sh", "--name", "b", "--restart", "never", "--ready-on", "instant", "--", "-c", &line]).ok();
     stead.wait("b/0", "stopped", |row| row["status"] == "stopped");
     let output = stead.command(&["logs", "b", "--no-follow", "--raw", "--out"]).output().unwrap();
     let found = output.stdout.windows(9).any(|w| w == b"a\0b\xff\xfe\xc3(\r\n");
@@ -44,8 +53,17 @@ fn a_line_of_a_hundred_megabytes_does_no_harm_and_loses_nothing() {
     let stead = Stead::new();
     stead
         .run(&[
-            "start", "sh", "--name", "long", "--restart", "never", "--ready-on", "instant", "--",
-            "-c", "head -c 100000000 /dev/zero | tr '\\0' x; echo; echo after",
+            "start",
+            "sh",
+            "--name",
+            "long",
+            "--restart",
+            "never",
+            "--ready-on",
+            "instant",
+            "--",
+            "-c",
+            "head -c 100000000 /dev/zero | tr '\\0' x; echo; echo after",
         ])
         .ok();
     stead.wait("long/0", "stopped", |row| row["status"] == "stopped");
@@ -103,7 +121,17 @@ fn following_shows_new_lines_of_all_instances_and_survives_rotation() {
 fn flush_empties_the_files_and_the_app_goes_on_logging() {
     let stead = Stead::new();
     stead
-        .run(&["start", "sh", "--name", "t", "--ready-on", "instant", "--", "-c", "while :; do echo tick; sleep 0.05; done"])
+        .run(&[
+            "start",
+            "sh",
+            "--name",
+            "t",
+            "--ready-on",
+            "instant",
+            "--",
+            "-c",
+            "while :; do echo tick; sleep 0.05; done",
+        ])
         .ok();
     let file = stead.path("log/t/0.log");
     let size = || std::fs::metadata(&file).map(|m| m.len()).unwrap_or(0);

@@ -20,7 +20,21 @@ fn a_notification_counts_from_any_process_of_the_instance_and_from_nobody_else()
     stead.run(&["start", notify, "--name", "main", "--ready-on", "notify", "--", "100"]).ok();
     stead.run(&["start", notify, "--name", "child", "--ready-on", "notify", "--", "100", "child"]).ok();
     stead
-        .run(&["start", notify, "--name", "stranger", "--ready-on", "notify", "--start-timeout", "2s", "--max-restarts", "1", "--", "100", "stranger"])
+        .run(&[
+            "start",
+            notify,
+            "--name",
+            "stranger",
+            "--ready-on",
+            "notify",
+            "--start-timeout",
+            "2s",
+            "--max-restarts",
+            "1",
+            "--",
+            "100",
+            "stranger",
+        ])
         .fails();
     assert_eq!(stead.instance("child/0")["status"], "running");
 }
@@ -48,7 +62,9 @@ fn http_and_tcp_probes_wait_for_an_answer() {
             "http" => format!("http://127.0.0.1:{port}/health"),
             _ => format!("tcp://127.0.0.1:{port}"),
         };
-        stead.run(&["start", listener.to_str().unwrap(), "--name", name, "--ready-on", &probe, "--", &port, "300"]).ok();
+        stead
+            .run(&["start", listener.to_str().unwrap(), "--name", name, "--ready-on", &probe, "--", &port, "300"])
+            .ok();
         assert_eq!(stead.instance(&format!("{name}/0"))["ready"], true);
     }
 }
@@ -80,7 +96,21 @@ fn an_exec_probe_runs_as_the_apps_user_until_it_succeeds() {
 fn an_app_that_never_gets_ready_is_a_failed_start_with_its_last_lines() {
     let stead = Stead::new();
     let said = stead
-        .run(&["start", "sh", "--name", "s", "--ready-on", "notify", "--start-timeout", "1s", "--max-restarts", "1", "--", "-c", "echo i am stuck; exec sleep 1000"])
+        .run(&[
+            "start",
+            "sh",
+            "--name",
+            "s",
+            "--ready-on",
+            "notify",
+            "--start-timeout",
+            "1s",
+            "--max-restarts",
+            "1",
+            "--",
+            "-c",
+            "echo i am stuck; exec sleep 1000",
+        ])
         .fails();
     assert_eq!(said.code, Some(1));
     assert!(said.text().contains("start_timeout"), "{}", said.text());

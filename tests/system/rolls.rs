@@ -7,7 +7,9 @@ fn a_roll_whose_new_version_never_gets_ready_leaves_the_old_one_running() {
     let stead = Stead::new();
     let script = stead.file("s.sh", "exec sleep 1000\n");
     let toml = |ready: &str| {
-        format!("[[app]]\nname = \"s\"\nrun = {script:?}\nready_on = \"{ready}\"\nstart_timeout = \"1s\"\nmax_restarts = 1\ninstances = 2\n")
+        format!(
+            "[[app]]\nname = \"s\"\nrun = {script:?}\nready_on = \"{ready}\"\nstart_timeout = \"1s\"\nmax_restarts = 1\ninstances = 2\n"
+        )
     };
     let file = stead.file("s.toml", &toml("instant"));
     stead.run(&["start", file.to_str().unwrap()]).ok();

@@ -20,7 +20,11 @@ fn printed(stead: &Stead, line: &str, flags: &[&str]) -> String {
 #[test]
 fn an_app_runs_as_its_user_with_that_users_groups_and_home() {
     let stead = Stead::new();
-    let out = printed(&stead, "id -un; id -gn; echo $HOME $USER $LOGNAME; grep -E '^(NoNewPrivs|CapEff)' /proc/self/status", &["--user", "nobody"]);
+    let out = printed(
+        &stead,
+        "id -un; id -gn; echo $HOME $USER $LOGNAME; grep -E '^(NoNewPrivs|CapEff)' /proc/self/status",
+        &["--user", "nobody"],
+    );
     let person = nix::unistd::User::from_name("nobody").unwrap().unwrap();
     let group = nix::unistd::Group::from_gid(person.gid).unwrap().unwrap().name;
     assert!(out.contains(&format!("nobody\n{group}\n{} nobody nobody", person.dir.display())), "{out}");
@@ -43,7 +47,9 @@ fn the_environment_is_a_clean_base_and_what_the_person_gave() {
         out = stead.run(&["logs", "s", "--no-follow", "--raw", "--lines", "100"]).out;
         out.contains("end\n")
     }));
-    for line in ["FROM_FILE=file", "BOTH=flag", "STEAD_APP=s", "STEAD_INSTANCE=s/0", "NODE_APP_INSTANCE=0", "HOME=/root"] {
+    for line in
+        ["FROM_FILE=file", "BOTH=flag", "STEAD_APP=s", "STEAD_INSTANCE=s/0", "NODE_APP_INSTANCE=0", "HOME=/root"]
+    {
         assert!(out.contains(line), "{line} is missing in\n{out}");
     }
     for secret in ["CALLERS_SECRET", "STEAD_RUNTIME_DIR", "STEAD_HOLDER_FD"] {
@@ -131,6 +137,12 @@ fn no_descriptor_of_ours_reaches_an_app() {
     let stead = Stead::new();
     let out = printed(&stead, "ls /proc/self/fd | tr '\\n' ' '", &[]);
     // 0, 1, 2 and the directory that ls itself reads.
-    assert!(out.contains("0 1 2 3 end") || out.starts_with("0 1 2 3 \n") || out.contains("0 1 2 3 \nend") || out.contains("0 1 2 3"), "{out}");
+    assert!(
+        out.contains("0 1 2 3 end")
+            || out.starts_with("0 1 2 3 \n")
+            || out.contains("0 1 2 3 \nend")
+            || out.contains("0 1 2 3"),
+        "{out}"
+    );
     assert!(!out.contains(" 4"), "{out}");
 }

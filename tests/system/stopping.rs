@@ -8,7 +8,16 @@ fn a_grandchild_that_left_its_session_and_ignores_every_signal_is_gone_when_stop
     let escapee = program("escapee");
     let pids = stead.path("pids");
     stead
-        .run(&["start", escapee.to_str().unwrap(), "--name", "e", "--ready-on", "instant", "--", pids.to_str().unwrap()])
+        .run(&[
+            "start",
+            escapee.to_str().unwrap(),
+            "--name",
+            "e",
+            "--ready-on",
+            "instant",
+            "--",
+            pids.to_str().unwrap(),
+        ])
         .ok();
     let mut grandchild = 0;
     assert!(eventually(|| {
@@ -28,7 +37,9 @@ fn an_app_that_ignores_its_stop_signal_is_killed_at_its_deadline_and_delays_nobo
     let stead = Stead::new();
     let sleeper = program("sleeper");
     let sleeper = sleeper.to_str().unwrap();
-    stead.run(&["start", sleeper, "--name", "deaf", "--ready-on", "instant", "--stop-timeout", "3s", "--", "stubborn"]).ok();
+    stead
+        .run(&["start", sleeper, "--name", "deaf", "--ready-on", "instant", "--stop-timeout", "3s", "--", "stubborn"])
+        .ok();
     stead.run(&["start", sleeper, "--name", "good", "--ready-on", "instant"]).ok();
     let good = stead.pid("good/0");
     let mut stopping = stead.command(&["stop", "deaf"]).spawn().unwrap();
@@ -46,7 +57,18 @@ fn kill_does_not_wait_and_kill_without_a_selector_asks_what_was_meant() {
     let stead = Stead::new();
     let sleeper = program("sleeper");
     stead
-        .run(&["start", sleeper.to_str().unwrap(), "--name", "deaf", "--ready-on", "instant", "--stop-timeout", "1h", "--", "stubborn"])
+        .run(&[
+            "start",
+            sleeper.to_str().unwrap(),
+            "--name",
+            "deaf",
+            "--ready-on",
+            "instant",
+            "--stop-timeout",
+            "1h",
+            "--",
+            "stubborn",
+        ])
         .ok();
     let said = stead.run(&["kill"]).fails();
     assert!(said.text().contains("shutdown"), "{}", said.text());
@@ -60,7 +82,19 @@ fn a_fork_bomb_is_held_by_tasks_max_and_ended_by_stop() {
     let stead = Stead::new();
     let forker = program("forker");
     stead
-        .run(&["start", forker.to_str().unwrap(), "--name", "bomb", "--ready-on", "instant", "--tasks-max", "50", "--", "10000", "keep"])
+        .run(&[
+            "start",
+            forker.to_str().unwrap(),
+            "--name",
+            "bomb",
+            "--ready-on",
+            "instant",
+            "--tasks-max",
+            "50",
+            "--",
+            "10000",
+            "keep",
+        ])
         .ok();
     stead.wait("bomb/0", "at its limit", |row| row["tasks"].as_u64() == Some(50));
     stead.run(&["stop", "bomb"]).ok();
@@ -71,9 +105,7 @@ fn a_fork_bomb_is_held_by_tasks_max_and_ended_by_stop() {
 fn ten_thousand_children_are_gone_when_stop_returns() {
     let stead = Stead::new();
     let forker = program("forker");
-    stead
-        .run(&["start", forker.to_str().unwrap(), "--name", "many", "--ready-on", "instant", "--", "10000"])
-        .ok();
+    stead.run(&["start", forker.to_str().unwrap(), "--name", "many", "--ready-on", "instant", "--", "10000"]).ok();
     stead.wait("many/0", "ten thousand", |row| row["tasks"].as_u64() == Some(10_001));
     stead.run(&["stop", "many"]).ok();
     assert_eq!(stead.instance("many/0")["status"], "stopped");
@@ -83,7 +115,17 @@ fn ten_thousand_children_are_gone_when_stop_returns() {
 fn a_signal_reaches_the_main_process() {
     let stead = Stead::new();
     stead
-        .run(&["start", "sh", "--name", "s", "--ready-on", "instant", "--", "-c", "trap 'echo got it' USR1; echo set; while :; do sleep 0.05; done"])
+        .run(&[
+            "start",
+            "sh",
+            "--name",
+            "s",
+            "--ready-on",
+            "instant",
+            "--",
+            "-c",
+            "trap 'echo got it' USR1; echo set; while :; do sleep 0.05; done",
+        ])
         .ok();
     assert!(eventually(|| stead.run(&["logs", "s", "--no-follow"]).out.contains("set")));
     stead.run(&["signal", "USR1", "s"]).ok();

@@ -121,9 +121,12 @@ impl Stead {
 
     /// The base cgroup's name, as the daemon makes it for a directory of its own.
     pub fn cgroups(&self) -> Vec<PathBuf> {
-        let hash = self.path("run").as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = self
+            .path("run")
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         let name = format!("stead-{hash:016x}");
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         mounts
