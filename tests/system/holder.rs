@@ -7,7 +7,8 @@ use std::fs;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -29,19 +30,11 @@ const PATIENCE: u16 = 20_000;
 fn stand_in() {
     let Some(meeting) = std::env::var_os(MEETING) else { return };
     let link = socket::inherited(3).unwrap();
-    let to_test = connect(Path::new(&meeting));
+    let to_test = UnixStream::connect(meeting).unwrap();
     let pid = std::process::id().to_string();
     socket::send(to_test.as_fd(), pid.as_bytes(), &[link.as_fd()]).unwrap();
     drop(link);
     readable(to_test.as_fd(), PollTimeout::NONE);
-}
-
-fn connect(path: &Path) -> OwnedFd {
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
-    use std::os::fd::AsRawFd;
-    let fd = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    connect(fd.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
-    fd
 }
 
 fn readable(fd: BorrowedFd<'_>, timeout: PollTimeout) -> bool {
@@ -52,10 +45,10 @@ fn readable(fd: BorrowedFd<'_>, timeout: PollTimeout) -> bool {
 struct Harness {
     dir: PathBuf,
     holder: Child,
-    listener: OwnedFd,
+    listener: UnixListener,
     link: OwnedFd,
     daemon_pid: i32,
-    _to_stand_in: OwnedFd,
+    _to_stand_in: UnixStream,
     /// What would be systemd's socket.
     systemd: OwnedFd,
     next_token: u64,
@@ -70,7 +63,7 @@ impl Harness {
         fs::write(&daemon, format!("#!/bin/sh\nexec {} --exact holder::stand_in --nocapture\n", exe.display()))
             .unwrap();
         fs::set_permissions(&daemon, fs::Permissions::from_mode(0o755)).unwrap();
-        let listener = listen(&dir.join("meeting"));
+        let listener = UnixListener::bind(dir.join("meeting")).unwrap();
         let systemd = socket::bind_datagram(&dir.join("systemd")).unwrap();
         let holder = Command::new(env!("CARGO_BIN_EXE_stead-holder"))
             .arg("--daemon")
@@ -193,23 +186,10 @@ impl Drop for Harness {
     }
 }
 
-fn listen(path: &Path) -> OwnedFd {
-    use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
-    use std::os::fd::AsRawFd;
-    let fd = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    bind(fd.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
-    listen(&fd, Backlog::new(8).unwrap()).unwrap();
-    fd
-}
-
 /// The next stand-in to come: the daemon's end of the link, its pid, and the line to it.
-fn meet(listener: &OwnedFd) -> (OwnedFd, i32, OwnedFd) {
-    use nix::sys::socket::{SockFlag, accept4};
-    use std::os::fd::{AsRawFd, FromRawFd};
+fn meet(listener: &UnixListener) -> (OwnedFd, i32, UnixStream) {
     assert!(readable(listener.as_fd(), PollTimeout::from(PATIENCE)), "no daemon was started");
-    let number = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC).unwrap();
-    // SAFETY: accept4 has just made it, and nothing else knows the number.
-    let to_stand_in = unsafe { OwnedFd::from_raw_fd(number) };
+    let (to_stand_in, _) = listener.accept().unwrap();
     assert!(readable(to_stand_in.as_fd(), PollTimeout::from(PATIENCE)));
     let mut buffer = [0; 32];
     let mut received = socket::receive(to_stand_in.as_fd(), &mut buffer).unwrap();
