@@ -17,7 +17,8 @@ use nix::unistd::Pid;
 
 use stead::holder::plan::{Failure, Identity, Passed, Plan, Sink, Stage, Step};
 use stead::holder::protocol::{Ends, Exit, Message, NOTIFY, Refusal, Request, Row, RowState, Stream};
-use stead::sys::cgroup::{Base, Host, Layout, Limits};
+use stead::sys::cgroup::{Base, Controller, Host, Layout, Limits, RunCgroup};
+use stead::sys::pidfd;
 use stead::sys::socket;
 
 /// Where the stand-in finds the test.
@@ -178,7 +179,13 @@ impl Harness {
 }
 
 impl Drop for Harness {
+    /// What a failed test has left running would outlive the holder: that is what the holder is for.
     fn drop(&mut self) {
+        let holder = self.holder.id();
+        let children = fs::read_to_string(format!("/proc/{holder}/task/{holder}/children")).unwrap_or_default();
+        for pid in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            let _ = pidfd::open(pid).and_then(|pidfd| pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL));
+        }
         let _ = self.holder.kill();
         let _ = self.holder.wait();
         let _ = kill(Pid::from_raw(self.daemon_pid), Signal::SIGKILL);
@@ -221,6 +228,12 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         readable(never.as_fd(), PollTimeout::from(5u16));
     }
     panic!("never seen: {what}");
+}
+
+/// The processes of a cgroup that have come to their last command, so nothing of it is still being set up.
+fn sleepers(cgroup: &RunCgroup) -> usize {
+    let name = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    cgroup.procs().unwrap().iter().filter(|pid| name(pid).trim() == "sleep").count()
 }
 
 fn state(pid: i32) -> Option<char> {
@@ -555,7 +568,7 @@ impl Drop for TestBase {
     }
 }
 
-fn in_cgroup(plan: Plan, cgroup: &stead::sys::cgroup::RunCgroup) -> Plan {
+fn in_cgroup(plan: Plan, cgroup: &RunCgroup) -> Plan {
     let mut steps: Vec<Step> = cgroup.enter_also().into_iter().map(Step::EnterCgroup).collect();
     steps.push(Step::Setsid);
     steps.extend(plan.steps);
@@ -572,7 +585,7 @@ fn a_proc_is_in_its_cgroups_before_its_first_instruction_and_nothing_survives_a_
     let script =
         "cat /proc/self/cgroup; (setsid sh -c 'trap \"\" TERM INT HUP; sleep 1000 & wait' &); echo; exec sleep 1000";
     let (token, pid, ends) = t.spawn(in_cgroup(shell(script), &cgroup));
-    eventually("all of it runs", || cgroup.procs().unwrap().len() >= 3);
+    eventually("all of it runs", || sleepers(&cgroup) == 2);
     assert!(cgroup.procs().unwrap().contains(&pid) && cgroup.populated().unwrap());
     assert!(cgroup.id().is_none_or(|id| id > 1));
     if !limits.needs().is_empty() {
@@ -602,7 +615,7 @@ fn killing_pid_by_pid_ends_everything_too() {
     let script =
         "for i in 1 2 3 4 5 6 7 8; do (setsid sh -c 'trap \"\" TERM; sleep 1000 & wait' &); done; exec sleep 1000";
     let (token, _, _) = t.spawn(in_cgroup(shell(script), &cgroup));
-    eventually("all of it runs", || cgroup.procs().unwrap().len() >= 17);
+    eventually("all of it runs", || sleepers(&cgroup) == 9);
     assert!(cgroup.signal(libc::SIGTERM).unwrap() >= 17);
     t.exit_of(token);
     eventually("those that do not listen are left", || cgroup.procs().is_ok_and(|procs| !procs.is_empty()));
@@ -663,7 +676,7 @@ fn a_host_with_v1_only_is_tracked_and_killed_by_its_freezer() {
     cgroup.limit(&limits).unwrap();
     let script = "(setsid sh -c 'trap \"\" TERM; sleep 1000 & wait' &); exec sleep 1000";
     let (token, _, _) = t.spawn(in_cgroup(shell(script), &cgroup));
-    eventually("all of it runs", || cgroup.procs().unwrap().len() >= 3);
+    eventually("all of it runs", || sleepers(&cgroup) == 2);
     assert_eq!(base.0.runs().unwrap(), [("app-api".to_owned(), "0@1".to_owned())]);
     cgroup.kill().unwrap();
     assert_eq!(t.exit_of(token), Exit::Signal { signal: libc::SIGKILL, core_dumped: false });
@@ -675,12 +688,12 @@ fn a_host_with_v1_only_is_tracked_and_killed_by_its_freezer() {
 #[test]
 fn usage_over_a_threshold_is_told_on_v1() {
     let host = Host::detect();
-    if host.v1_mount(stead::sys::cgroup::Controller::Memory).is_none() {
+    if host.v1_mount(Controller::Memory).is_none() {
         return;
     }
     let base = TestBase::create("threshold").unwrap();
     let mut t = Harness::start("threshold");
-    let cgroup = base.0.make_run("app-api", "0@1", &[stead::sys::cgroup::Controller::Memory]).unwrap();
+    let cgroup = base.0.make_run("app-api", "0@1", &[Controller::Memory]).unwrap();
     let threshold = cgroup.threshold_eventfd(16 << 20).unwrap().unwrap();
     let (token, _, _) = t.spawn(in_cgroup(shell("head -c 40m /dev/zero | tail -c 40m | wc -c"), &cgroup));
     assert!(readable(threshold.as_fd(), PollTimeout::from(PATIENCE)));
