@@ -8,7 +8,8 @@ use regex_lite::Regex;
 
 use super::app::App;
 use super::instance::{Instance, Proc};
-use crate::model::ids::{AppName, Run};
+use super::world::World;
+use crate::model::ids::{AppName, InstanceId, Run, Slot};
 use crate::model::request::Denied;
 use crate::model::selector::{Selector, Target};
 
@@ -50,6 +51,17 @@ pub fn select(apps: &Apps, selectors: &[Selector], reach: Reach) -> Result<Selec
         }
     }
     Ok(selection)
+}
+
+impl World {
+    /// The instances that the selectors mean, for a question about them; nothing is changed by it.
+    pub fn select(&self, selectors: &[Selector]) -> Result<Vec<InstanceId>, Denied> {
+        let selection = select(&self.apps, selectors, Reach::Everything)?;
+        let of_app = |(app, slots): (AppName, BTreeMap<u32, Picked>)| {
+            slots.into_keys().map(move |slot| InstanceId { app: app.clone(), slot: Slot(slot) })
+        };
+        Ok(selection.into_iter().flat_map(of_app).collect())
+    }
 }
 
 /// The apps that the selectors mean as a whole.

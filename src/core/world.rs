@@ -108,6 +108,7 @@ impl World {
         }
         for name in touched {
             self.deadlines.set(&name, self.apps.get(&name).and_then(App::next_deadline));
+            self.unsettled.remove(&name);
             self.changed.insert(name);
         }
         if unsaved {
@@ -156,21 +157,20 @@ impl World {
 
     /// What the world waits for, as effects that do no harm when done twice: for a daemon that cannot know whether the
     /// one before it got so far. A `Spawn` is to be skipped if its proc is there already; the answer is owed all the
-    /// same. A stop signal is not repeated, since many programs take a second one for impatience; `stop_timeout` runs.
+    /// same. A proc in any other state that has no child yet (`KnownProc::state`) and is not there never ran: tell
+    /// `SpawnFailed`. A stop signal is not repeated, since many programs take a second one for impatience;
+    /// `stop_timeout` runs.
     pub fn outstanding(&self) -> Vec<Effect> {
         let mut effects = Vec::new();
         for KnownProc { proc, revision, spec, state } in self.procs() {
             match state {
                 State::Spawning { .. } => effects.push(Effect::Spawn { proc, revision, spec: Arc::clone(spec) }),
-                State::Marked { child: None, .. } => {
-                    effects.push(Effect::Spawn { proc, revision, spec: Arc::clone(spec) });
-                }
                 State::Draining { .. } => effects.push(Effect::Drain { proc }),
                 State::Killing { .. } | State::Dead { .. } => effects.push(Effect::Kill { proc }),
                 State::Queued { .. }
                 | State::New { .. }
                 | State::Running { .. }
-                | State::Marked { child: Some(_), .. }
+                | State::Marked { .. }
                 | State::Stopping { .. } => {}
             }
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::metrics::Figures;
+use crate::metrics::sampler::Figures;
 use crate::model::exit::{Exit, LastExit};
 use crate::model::selector::Generation;
 use crate::model::status::{AppView, ExitStatus, InstanceDetail, InstanceStatus, InstanceView, ProcView};
@@ -35,8 +35,8 @@ pub fn row(app: &AppView, slot: &InstanceView, now: Mono, measured: &Measured) -
         uptime_ms: live.and_then(|proc| proc.started).map(|started| millis(now.since(started))),
         restarts: slot.restarts,
         memory_bytes: figures.map(|f| f.memory_bytes),
-        memory_peak_bytes: figures.and_then(|f| f.memory_peak_bytes),
-        cpu_percent: figures.and_then(|f| f.cpu_percent).map(|percent| (percent * 10.0).round() / 10.0),
+        memory_peak_bytes: figures.map(|f| f.memory_peak_bytes),
+        cpu_percent: figures.map(|f| (f.cpu_percent * 10.0).round() / 10.0),
         tasks: figures.map(|f| f.tasks),
         ports: measured.ports.clone(),
         cgroup: measured.cgroup.clone(),
@@ -56,9 +56,9 @@ pub fn detail(
     let figures = measured.figures.as_ref();
     InstanceDetail {
         status: row(app, slot, now, measured),
-        memory_anon_bytes: figures.and_then(|f| f.anon),
-        memory_file_bytes: figures.and_then(|f| f.file),
-        fds: figures.and_then(|f| f.fds),
+        memory_anon_bytes: figures.map(|f| f.anon),
+        memory_file_bytes: figures.map(|f| f.file),
+        fds: figures.map(|f| f.fds),
         sampled: figures.is_some_and(|f| f.sampled),
         procs: slot.procs.iter().map(proc_line).collect(),
         log_files,

@@ -3,20 +3,22 @@
 //! Never: decides what should run (the core does) or how a thing is done (the executor does).
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use super::clock;
 use super::executor::{Executor, Told};
-use super::link::{FromHolder, Link};
+use super::link::{FromHolder, Link, LinkError};
 use super::listen::PortMemory;
-use super::store::{Store, StoreError};
+use super::store::Store;
 use crate::api::{Ask, Job, JobUpdate, Refusal};
 use crate::core::effect::Effect;
 use crate::core::event::Event;
-use crate::core::world::{Desired, World};
+use crate::core::store::Desired;
+use crate::core::world::World;
+use crate::metrics::sampler::Sampler;
 use crate::model::ids::JobId;
 use crate::model::request::Request;
 use crate::model::status::Snapshot;
@@ -36,7 +38,9 @@ pub struct Driver {
     link: Link,
     jobs: HashMap<JobId, Waiting>,
     next_job: u64,
-    queue: VecDeque<Event>,
+    pub(super) queue: VecDeque<Event>,
+    /// Shared with the thread that collects figures, one at a time.
+    pub(super) sampler: Arc<Mutex<Sampler>>,
     effects: Vec<Effect>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     exit: bool,
@@ -57,6 +61,7 @@ impl Driver {
         executor: Executor,
         link: Link,
         snapshots: watch::Sender<Arc<Snapshot>>,
+        sampler: Arc<Mutex<Sampler>>,
     ) -> Self {
         Self {
             world,
@@ -66,6 +71,7 @@ impl Driver {
             jobs: HashMap::new(),
             next_job: 1,
             queue: VecDeque::new(),
+            sampler,
             effects: Vec::new(),
             snapshots,
             exit: false,
@@ -77,7 +83,7 @@ impl Driver {
         mut self,
         mut asks: mpsc::Receiver<Ask>,
         mut told: mpsc::UnboundedReceiver<Told>,
-    ) -> std::io::Result<()> {
+    ) -> Result<(), LinkError> {
         while !self.exit {
             let deadline = self.deadline();
             tokio::select! {
@@ -107,11 +113,17 @@ impl Driver {
     }
 
     fn from_holder(&mut self, message: FromHolder) {
+        if matches!(message, FromHolder::Terminate) {
+            return self.stop_everything();
+        }
         self.executor.from_holder(message, &mut self.link, &mut self.queue);
     }
 
     fn told(&mut self, told: Told) {
-        self.executor.told(told, &mut self.link, &mut self.queue);
+        match told {
+            Told::Checked(checked) => self.checked(*checked),
+            told => self.executor.told(told, &mut self.link, &mut self.queue),
+        }
     }
 
     /// Steps through every waiting event, carrying out what each asks for; then tells the world.
@@ -128,7 +140,9 @@ impl Driver {
         self.executor.tidy();
         self.snapshots.send_if_modified(|old| {
             let new = self.world.snapshot();
-            let changed = **old != new;
+            // A view that did not change is the same one.
+            let same = old.apps.iter().zip(&new.apps).all(|(old, new)| Arc::ptr_eq(old, new));
+            let changed = old.apps.len() != new.apps.len() || !same;
             if changed {
                 *old = Arc::new(new);
             }
@@ -172,21 +186,27 @@ impl Driver {
     }
 
     fn save(&mut self) {
-        let saved = self.try_save();
-        if let Err(error) = saved {
+        let on_disk = OnDisk { world: self.world.desired(), ports: self.executor.ports().clone() };
+        if let Err(error) = self.store.save(&on_disk) {
             tracing::error!("what is wanted could not be saved: {error}");
         }
     }
 
-    pub(super) fn try_save(&mut self) -> Result<(), StoreError> {
-        self.executor.saved_ports();
-        self.store.save(&OnDisk { world: self.world.desired(), ports: self.executor.ports().clone() })
+    /// SIGTERM: the same as `stead shutdown`, with nobody waiting.
+    fn stop_everything(&mut self) {
+        let job = self.take_job();
+        self.queue.push_back(Event::Request { job, request: Request::Shutdown });
+    }
+
+    fn take_job(&mut self) -> JobId {
+        let job = JobId(self.next_job);
+        self.next_job += 1;
+        job
     }
 
     /// Hands a request to the core; its answer goes to the one who asked.
     pub(super) fn submit(&mut self, request: Request, answer: tokio::sync::oneshot::Sender<Result<Job, Refusal>>) {
-        let job = JobId(self.next_job);
-        self.next_job += 1;
+        let job = self.take_job();
         let (updates, receiver) = mpsc::unbounded_channel();
         self.jobs.insert(job, Waiting { updates, answer: Some((answer, receiver)) });
         self.queue.push_back(Event::Request { job, request });

@@ -54,6 +54,8 @@ pub(super) struct Live {
     pub spec: Arc<AppSpec>,
     pub revision: Revision,
     pub cgroup: RunCgroup,
+    /// By which the kernel names it in inet_diag; None without v2.
+    pub cgroup_id: Option<u64>,
     pub account: Option<Account>,
     /// None until the program runs.
     pub pid: Option<i32>,
@@ -200,13 +202,13 @@ impl Executor {
 
     pub fn from_holder(&mut self, message: FromHolder, link: &mut Link, queue: &mut VecDeque<Event>) {
         match message {
-            FromHolder::Spawned { token, .. } | FromHolder::SpawnFailed { token, .. } if token & PROBE != 0 => {
-                self.probe_spawned(token, matches!(message, FromHolder::Spawned { .. }), link);
-            }
+            FromHolder::Spawned { token, .. } if token & PROBE != 0 => {}
+            FromHolder::SpawnFailed { token, why } if token & PROBE != 0 => self.probe_failed(token, &why),
             FromHolder::Spawned { token, pid, streams } => self.spawned(Run(token), pid, streams, link, queue),
             FromHolder::SpawnFailed { token, why } => self.spawn_failed(Run(token), why, queue),
             FromHolder::Exited { token, exit } if token & PROBE != 0 => self.probe_exited(token, exit, link, queue),
             FromHolder::Exited { token, exit } => self.exited(Run(token), exit, link, queue),
+            FromHolder::Terminate => unreachable!("the driver takes it"),
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::watched::watched;
 use super::executor::{Executor, Told, stream_key};
 use super::link::Link;
 use crate::core::event::Event;
@@ -79,7 +80,7 @@ async fn wait_until_empty(run: Run, cgroup: RunCgroup, tell: UnboundedSender<Tol
     // thread has ended is): asked again one by one, ever more rarely.
     let mut pause = Duration::from_millis(if cgroup.events_file().is_some() { 500 } else { 1 });
     let events = cgroup.events_file().and_then(|path| std::fs::File::open(path).ok());
-    let mut events = events.and_then(|file| AsyncFd::with_interest(file, Interest::PRIORITY).ok());
+    let mut events = events.and_then(|file| watched(file, Interest::PRIORITY).ok());
     while cgroup.populated().unwrap_or(false) {
         let changed = async {
             match &mut events {

@@ -9,8 +9,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::watched::watched;
 use crate::holder::plan::Plan;
-use crate::holder::protocol::{self, Ends, Message, Request, Stream};
+use crate::holder::protocol::{self, Ends, Message, Request};
 use crate::model::exit::Exit;
 use crate::model::signal::Signal;
 use crate::sys::socket;
@@ -62,7 +63,7 @@ impl Link {
         let number = std::env::var(protocol::FD_VARIABLE).ok().and_then(|text| text.parse().ok());
         let socket = socket::inherited(number.ok_or(LinkError::NotAChild)?)?;
         Ok(Self {
-            socket: AsyncFd::new(socket)?,
+            socket: watched(socket, Interest::READABLE | Interest::WRITABLE)?,
             buffer: vec![0; 64 * 1024],
             outbox: VecDeque::new(),
             plans: HashMap::new(),
@@ -184,8 +185,10 @@ impl Link {
         self.request(&Request::Forget { token });
     }
 
-    pub fn drop_ipc(&mut self, token: u64) {
-        self.request(&Request::DropStream { token, stream: Stream::Ipc });
+    /// Gives the holder a copy of an fd to keep. Only at start, when nothing else is under way.
+    pub fn store(&mut self, name: &str, fd: &OwnedFd) -> Result<(), LinkError> {
+        let bytes = Request::Store { name: name.to_owned() }.encode();
+        Ok(socket::send(self.socket.as_fd(), &bytes, &[fd.as_fd()])?)
     }
 
     pub fn serving(&mut self) {

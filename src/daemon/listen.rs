@@ -4,6 +4,7 @@
 //! Nothing is looked at unless a proc is booting: the intervals grow from 2 to 100 ms and end with the boot.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,11 +21,11 @@ const LAST_LOOK: Duration = Duration::from_millis(100);
 /// What a booting proc must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rule {
-    /// Listen on any fixed port.
+    /// Listen on any port.
     Any,
     /// Listen on all of these again.
     All(Vec<u16>),
-    /// Listen on any fixed port, or live until then.
+    /// Listen on any port, or live until then.
     AnyOrAlive { until: Mono },
 }
 
@@ -47,15 +48,15 @@ impl PortMemory {
         }
     }
 
-    /// Keeps what a proc had when it became ready. True if that is news.
-    pub fn became_ready(&mut self, app: &AppName, revision: Revision, ports: &[u16]) -> bool {
-        let mut changed = !ports.is_empty() && self.listened.insert(app.clone());
-        let had = (revision, ports.to_vec());
-        if self.ready.get(app) != Some(&had) && !(ports.is_empty() && !self.ready.contains_key(app)) {
-            self.ready.insert(app.clone(), had);
-            changed = true;
+    /// Keeps what a proc had when it became ready. A port within `ephemeral` may be another one next time, since the
+    /// kernel hands those out, so it is not waited for.
+    pub fn became_ready(&mut self, app: &AppName, revision: Revision, ports: &[u16], ephemeral: &RangeInclusive<u16>) {
+        if ports.is_empty() {
+            return;
         }
-        changed
+        self.listened.insert(app.clone());
+        let fixed = ports.iter().copied().filter(|port| !ephemeral.contains(port)).collect();
+        self.ready.insert(app.clone(), (revision, fixed));
     }
 
     pub fn forget(&mut self, app: &AppName) {
@@ -96,7 +97,7 @@ impl ListenWatch {
         self.next
     }
 
-    /// `ports` tells the fixed TCP ports a run listens on now. Returns the runs that have become ready.
+    /// `ports` tells the TCP ports a run listens on now. Returns the runs that have become ready.
     pub fn look(&mut self, now: Mono, mut ports: impl FnMut(Run) -> Vec<u16>) -> Vec<Run> {
         let mut ready = Vec::new();
         self.booting.retain(|run, booting| {
@@ -150,8 +151,7 @@ mod tests {
     #[test]
     fn a_revision_that_listened_must_listen_on_the_same_ports_again() {
         let mut memory = PortMemory::default();
-        assert!(memory.became_ready(&app(), Revision(1), &[80, 443]));
-        assert!(!memory.became_ready(&app(), Revision(1), &[80, 443]));
+        memory.became_ready(&app(), Revision(1), &[80, 443, 40_000], &(32_768..=60_999));
         assert_eq!(memory.rule(&app(), Revision(1), ms(0)), Rule::All(vec![80, 443]));
         assert_eq!(memory.rule(&app(), Revision(2), ms(0)), Rule::Any);
         let mut watch = ListenWatch::default();

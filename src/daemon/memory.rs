@@ -8,10 +8,10 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
+use super::watched::watched;
 use super::executor::Told;
 use super::exits::reread;
 use crate::model::ids::Run;
@@ -65,7 +65,7 @@ async fn watch_high(cgroup: &RunCgroup, limit: u64) -> Result<(), String> {
     let path = cgroup.memory_events_file().ok_or("memory.events is not there")?;
     let file = std::fs::File::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut events =
-        AsyncFd::with_interest(file, Interest::PRIORITY).map_err(|e| format!("{}: {e}", path.display()))?;
+        watched(file, Interest::PRIORITY).map_err(|e| format!("{}: {e}", path.display()))?;
     loop {
         match room(cgroup, limit)? {
             Some(high) => cgroup.set_memory_high(high).map_err(|error| error.to_string())?,
@@ -114,7 +114,7 @@ async fn watch_oom(run: Run, cgroup: RunCgroup, tell: UnboundedSender<Told>) {
 
 /// Waits for an eventfd and takes its count.
 async fn fired(eventfd: OwnedFd) -> Result<(), String> {
-    let file = AsyncFd::with_interest(std::fs::File::from(eventfd), Interest::READABLE).map_err(|e| e.to_string())?;
+    let file = watched(std::fs::File::from(eventfd), Interest::READABLE).map_err(|e| e.to_string())?;
     let mut guard = file.readable().await.map_err(|e| e.to_string())?;
     let read = guard.try_io(|inner| {
         use std::io::Read;

@@ -1,1 +1,31 @@
+//! steadd: the shell around the core.
+//! Owns: start-up, and which part meets which. Never: a decision of its own.
 
+#![forbid(unsafe_code)]
+
+mod account;
+mod asks;
+mod clock;
+mod describe;
+mod doctor;
+mod driver;
+mod environment;
+mod executor;
+mod exits;
+mod ipc;
+mod link;
+mod listen;
+mod memory;
+mod mode;
+mod notify;
+mod output;
+mod probe;
+mod program;
+mod readiness;
+mod spawn;
+mod start;
+mod store;
+mod tree;
+mod watched;
+
+pub use start::main;

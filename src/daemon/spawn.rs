@@ -15,7 +15,6 @@ use crate::core::event::Event;
 use crate::holder::plan::{Passed, Plan, Sink};
 use crate::model::ids::{ProcId, Revision, Run};
 use crate::model::spec::{AppSpec, ReadyOn};
-use crate::sys::cgroup::Layout;
 
 /// What had to be found out away from the loop.
 #[derive(Debug)]
@@ -47,6 +46,7 @@ impl Executor {
             proc,
             spec: Arc::clone(&spec),
             revision,
+            cgroup_id: cgroup.id(),
             cgroup,
             account: None,
             pid: None,
@@ -155,11 +155,6 @@ impl Executor {
         for effect in early {
             self.carry_out(effect, now, link, queue);
         }
-    }
-
-    /// Whether limits are figures of a cgroup here, or must be sampled.
-    pub(super) fn layout(&self) -> Layout {
-        self.tree.host.layout
     }
 }
 

@@ -73,6 +73,7 @@ pub struct Settings {
 pub(super) enum Command {
     Add(Stream),
     Remove(StreamKey),
+    Finish(StreamKey),
     Event { target: Arc<Target>, at: Wall, text: String },
     Flush { app: AppName, outside: Vec<Arc<Target>>, done: Sender<io::Result<()>> },
     Reopen,
@@ -117,6 +118,12 @@ impl Capture {
     /// Stops reading a stream that has not ended. What stands in its pipe stays there.
     pub fn remove(&self, key: StreamKey) {
         self.send(Command::Remove(key));
+    }
+
+    /// Takes what stands in the pipe for all there will be, and reports the stream closed. For a proc of which nothing is
+    /// left: a stranger it gave its output to could keep the pipe open for ever.
+    pub fn finish(&self, key: StreamKey) {
+        self.send(Command::Finish(key));
     }
 
     /// Writes a life-cycle event, after everything its app has written to that target so far.

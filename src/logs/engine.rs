@@ -146,6 +146,7 @@ impl Engine {
             Command::Remove(StreamKey(key)) => {
                 self.close(key);
             }
+            Command::Finish(StreamKey(key)) => self.finish(key),
             Command::Event { target, at, text } => {
                 let name = target.place.to_string();
                 self.drain(|source| source.target == name);
@@ -216,6 +217,28 @@ impl Engine {
                 }
                 self.pump(key);
             }
+        }
+    }
+
+    /// Writes what the stream holds, and closes it even if somebody outside still has the pipe open for writing.
+    fn finish(&mut self, key: u64) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        source.hung_up = true;
+        source.ready = true;
+        // More than this is only there if somebody who does not belong to the app goes on writing.
+        for _ in 0..8 {
+            if !self.sources.get(&key).is_some_and(|s| s.ready) {
+                break;
+            }
+            self.pump(key);
+        }
+        if let Some(mut source) = self.sources.remove(&key) {
+            if let Some((format, _)) = self.sinks.plan(&source.target) {
+                self.end(&mut source, format);
+            }
+            self.sources.insert(key, source);
+            self.close(key);
+            self.tell(Report::Closed(StreamKey(key)));
         }
     }
 

@@ -15,8 +15,10 @@ pub mod pidfd;
 pub mod pipe;
 pub mod proc_net;
 pub mod rlimit;
+pub mod signal;
 pub mod socket;
 pub mod stream;
+pub mod timer;
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("stead is for 64-bit Linux: the raw credential system calls used here are the 16-bit ones elsewhere");

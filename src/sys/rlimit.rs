@@ -36,6 +36,11 @@ pub fn resource(name: &str) -> Option<u32> {
     NAMES.iter().find(|(known, _)| *known == bare).map(|(_, number)| *number)
 }
 
+/// The name of a resource's number.
+pub fn name(resource: u32) -> Option<&'static str> {
+    NAMES.iter().find(|(_, number)| *number == resource).map(|(name, _)| *name)
+}
+
 /// Every name that `resource` knows.
 pub fn names() -> impl Iterator<Item = &'static str> {
     NAMES.iter().map(|(name, _)| *name)

@@ -1,4 +1,7 @@
-//! What stead promises, without privileges and without I/O: scenarios, properties, snapshots.
+//! What stead promises, as far as it can be seen without privileges: no processes, no files, no sleeps.
 
 mod cli;
 mod config;
+mod core_properties;
+mod core_scenarios;
+mod scenario;

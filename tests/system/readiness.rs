@@ -77,7 +77,7 @@ fn an_exec_probe_runs_as_the_apps_user_until_it_succeeds() {
     let file = stead.file(
         "s.toml",
         &format!(
-            "[[app]]\nname = \"s\"\nrun = [\"/bin/sleep\", \"1000\"]\nuser = \"nobody\"\nready_on = {{ exec = [\"/bin/sh\", \"-c\", \"id -un > {who}; test -e {flag}\"] }}\n",
+            "[[app]]\nname = \"s\"\nrun = [\"/bin/sleep\", \"1000\"]\nuser = \"nobody\"\nready_on = [\"/bin/sh\", \"-c\", \"id -un > {who}; test -e {flag}\"]\n",
             who = who.display(),
             flag = flag.display()
         ),

@@ -68,7 +68,7 @@ impl Stead {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stead"));
+        let mut command = Command::new(binary());
         command
             .args(args)
             .current_dir(&self.dir)
@@ -167,6 +167,12 @@ impl Drop for Stead {
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// The `stead` to test: the one of STEAD_BIN_DIR, as `tests/run` sets it, else the one built with these tests.
+fn binary() -> PathBuf {
+    let dir = std::env::var_os("STEAD_BIN_DIR").map(|dir| Path::new(&dir).join("stead"));
+    dir.unwrap_or_else(|| env!("CARGO_BIN_EXE_stead").into())
 }
 
 fn said(output: Output) -> Said {

@@ -1,0 +1,327 @@
+//! Requests and questions from the front doors.
+//! Owns: turning raw settings into specs with the caller's rights, and collecting what a question is answered with.
+//! Never: blocks the loop: what looks at files, users or many cgroups does so on a thread of its own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::describe::{Measured, detail, row};
+use super::driver::Driver;
+use super::executor::Told;
+use super::output::logs_of;
+use super::{account, clock, doctor};
+use crate::api::{AppDetail, Ask, Caller, Job, LogQuery, PlanLine, RawApp, Refusal};
+use crate::config::{self, Authority, Context};
+use crate::core::plan::{PlanAction, PlanLine as CorePlanLine};
+use crate::logs::follow::Query;
+use crate::logs::source::Wanted;
+use crate::metrics::sampler::{Cgroups, Target};
+use crate::model::ids::{InstanceId, Run};
+use crate::model::logframe::LogStream;
+use crate::model::request::Request;
+use crate::model::selector::Selector;
+use crate::model::spec::{AppSpec, Replace};
+use crate::model::status::{AppView, InstanceStatus, InstanceView};
+use crate::sys::cgroup::{Controller, RunCgroup};
+use crate::sys::identity;
+
+/// Specs that were looked at on this host, on their way to being deployed.
+#[derive(Debug)]
+pub struct Checked {
+    specs: Result<Vec<AppSpec>, Refusal>,
+    answer: oneshot::Sender<Result<Job, Refusal>>,
+}
+
+/// Figures that take longer than this to collect are not waited for.
+const SAMPLE: Duration = Duration::from_secs(5);
+
+impl Driver {
+    pub(super) fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Submit { request, answer } => {
+                // A user may have been renamed, or have been given a group, since its app was last started.
+                self.executor.accounts.clear();
+                self.tell_who_listens();
+                self.submit(request, answer);
+            }
+            Ask::Deploy { apps, caller, answer } => {
+                let tell = self.executor.tell.clone();
+                tokio::task::spawn_blocking(move || {
+                    let specs = check(&apps, caller);
+                    let _ = tell.send(Told::Checked(Box::new(Checked { specs, answer })));
+                });
+            }
+            Ask::Plan { apps, caller, answer } => {
+                let _ = answer.send(resolve(&apps, caller).and_then(|specs| self.plan(&specs)));
+            }
+            Ask::List { selectors, answer } => self.list(&selectors, answer),
+            Ask::Show { selectors, answer } => self.show(&selectors, answer),
+            Ask::Logs { query, answer } => {
+                let _ = answer.send(self.logs(&query));
+            }
+            Ask::Flush { selectors, answer } => self.flush(&selectors, answer),
+            Ask::Doctor { answer } => {
+                let findings = doctor::examine(&self.executor.tree, self.executor.output.dir());
+                let _ = answer.send(findings);
+            }
+        }
+    }
+
+    /// The specs stood the test, or not.
+    pub(super) fn checked(&mut self, checked: Checked) {
+        match checked.specs {
+            Ok(specs) => {
+                self.executor.accounts.clear();
+                self.tell_who_listens();
+                self.submit(Request::Deploy { specs }, checked.answer);
+            }
+            Err(refusal) => drop(checked.answer.send(Err(refusal))),
+        }
+    }
+
+    fn plan(&self, specs: &[AppSpec]) -> Result<Vec<PlanLine>, Refusal> {
+        let lines = self.world.plan(specs)?;
+        Ok(lines.into_iter().map(|line| self.plan_line(line, specs)).collect())
+    }
+
+    fn plan_line(&self, line: CorePlanLine, specs: &[AppSpec]) -> PlanLine {
+        let app = &line.instance.app;
+        let new = specs.iter().find(|spec| spec.name == *app);
+        let old = self.world.app(app);
+        let changes = || match (&old, new) {
+            (Some(old), Some(new)) => {
+                let changes = config::diff(&old.spec, new);
+                changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            }
+            _ => String::new(),
+        };
+        let (action, why) = match line.action {
+            PlanAction::Start => ("start", changes()),
+            PlanAction::Roll { order: Replace::OldFirst, why, .. } => {
+                let why = why.map_or_else(changes, |why| format!("{}; old-first: {why}", changes()));
+                ("roll-old-first", why)
+            }
+            PlanAction::Roll { .. } => ("roll-new-first", changes()),
+            PlanAction::Unchanged => ("unchanged", String::new()),
+            PlanAction::Stop => ("stop", changes()),
+        };
+        PlanLine { app: app.to_string(), instance: Some(line.instance.to_string()), action: action.to_owned(), why }
+    }
+
+    /// The instances a person points at, by app.
+    fn chosen(&self, selectors: &[Selector]) -> Result<Vec<(Arc<AppView>, Vec<InstanceView>)>, Refusal> {
+        let wanted: Option<BTreeSet<InstanceId>> = match selectors {
+            [] => None,
+            _ => Some(self.world.select(selectors)?.into_iter().collect()),
+        };
+        let apps = self.world.snapshot().apps.into_iter().filter_map(|app| {
+            let slots = app.slots.iter().filter(|slot| wanted.as_ref().is_none_or(|w| w.contains(&slot.instance)));
+            let slots: Vec<InstanceView> = slots.cloned().collect();
+            (wanted.is_none() || !slots.is_empty()).then_some((app, slots))
+        });
+        Ok(apps.collect())
+    }
+
+    fn list(&self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>>) {
+        let chosen = match self.chosen(selectors) {
+            Ok(chosen) => chosen,
+            Err(refusal) => return drop(answer.send(Err(refusal))),
+        };
+        let measuring = self.measure(&chosen);
+        tokio::spawn(async move {
+            let measured = measuring.await;
+            let now = clock::mono();
+            let rows = chosen.iter().flat_map(|(app, slots)| slots.iter().map(move |slot| (app, slot)));
+            let rows = rows.map(|(app, slot)| row(app, slot, now, measured.get(&slot.instance).unwrap_or(&NOTHING)));
+            let _ = answer.send(Ok(rows.collect()));
+        });
+    }
+
+    fn show(&self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>>) {
+        let chosen = match self.chosen(selectors) {
+            Ok(chosen) => chosen,
+            Err(refusal) => return drop(answer.send(Err(refusal))),
+        };
+        let files: HashMap<InstanceId, Vec<String>> = chosen
+            .iter()
+            .flat_map(|(app, slots)| slots.iter().map(move |slot| (app, slot)))
+            .map(|(app, slot)| (slot.instance.clone(), self.executor.output.files(&slot.instance, &app.spec)))
+            .collect();
+        let listening: BTreeSet<InstanceId> =
+            self.executor.runs.values().filter(|live| live.listens).map(|live| live.proc.instance.clone()).collect();
+        let measuring = self.measure(&chosen);
+        tokio::spawn(async move {
+            let measured = measuring.await;
+            let now = clock::mono();
+            let details = chosen.iter().map(|(app, slots)| AppDetail {
+                name: app.spec.name.to_string(),
+                namespace: app.spec.namespace.clone(),
+                revision: app.revision.0,
+                instances_wanted: app.instances,
+                spec: config::to_raw(&app.spec),
+                instances: slots
+                    .iter()
+                    .map(|slot| {
+                        let files = files.get(&slot.instance).cloned().unwrap_or_default();
+                        let notes = notes(app, listening.contains(&slot.instance));
+                        detail(app, slot, now, measured.get(&slot.instance).unwrap_or(&NOTHING), files, notes)
+                    })
+                    .collect(),
+            });
+            let _ = answer.send(Ok(details.collect()));
+        });
+    }
+
+    /// Figures of every live proc that speaks for a chosen instance, collected on a thread.
+    fn measure(
+        &self,
+        chosen: &[(Arc<AppView>, Vec<InstanceView>)],
+    ) -> impl Future<Output = HashMap<InstanceId, Measured>> + Send + 'static {
+        let mut wanted: Vec<(InstanceId, Run, Option<u64>, Option<String>)> = Vec::new();
+        let mut targets = Vec::new();
+        for slot in chosen.iter().flat_map(|(_, slots)| slots) {
+            let Some(run) = slot.procs.first().map(|proc| proc.proc.run) else { continue };
+            let Some(live) = self.executor.runs.get(&run).filter(|live| live.exit.is_none()) else { continue };
+            let Some(pid) = live.pid else { continue };
+            targets.push(Target { key: run.0, pid, started: live.started, cgroups: cgroups(&live.cgroup) });
+            wanted.push((slot.instance.clone(), run, live.cgroup_id, self.executor.tree.shown(&live.proc)));
+        }
+        let sampler = Arc::clone(&self.sampler);
+        let sampled = tokio::task::spawn_blocking(move || {
+            let by_cgroup = super::readiness::listening();
+            let mut sampler = sampler.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let figures = sampler.sample(clock::mono(), &targets);
+            let pids = targets.iter().map(|target| target.pid);
+            wanted
+                .into_iter()
+                .zip(figures)
+                .zip(pids)
+                .map(|(((instance, _, cgroup_id, cgroup), figures), pid)| {
+                    let ports = by_cgroup.ports(cgroup_id, pid);
+                    (instance, Measured { figures: Some(figures), ports, cgroup })
+                })
+                .collect()
+        });
+        async move {
+            match tokio::time::timeout(SAMPLE, sampled).await {
+                Ok(Ok(measured)) => measured,
+                _ => HashMap::new(),
+            }
+        }
+    }
+
+    fn logs(&self, query: &LogQuery) -> Result<std::os::fd::OwnedFd, Refusal> {
+        let chosen = self.chosen(&query.selectors)?;
+        let unavailable = |e: std::io::Error| Refusal::Unavailable(format!("logs cannot be sent: {e}"));
+        let logs: Vec<_> = chosen
+            .iter()
+            .flat_map(|(app, slots)| slots.iter().map(move |slot| (app, slot)))
+            .flat_map(|(app, slot)| {
+                let account = self.executor.accounts.get(&app.spec.name).map(|(_, account)| account);
+                logs_of(&slot.instance, &app.spec, account)
+            })
+            .collect();
+        let stream = match (query.out, query.err) {
+            (true, false) => Some(LogStream::Out),
+            (false, true) => Some(LogStream::Err),
+            _ => None,
+        };
+        let lines = (query.since.is_none() || query.lines != u32::MAX).then_some(u64::from(query.lines));
+        let wanted = Wanted { stream, since: query.since };
+        let query = Query { lines, wanted, follow: query.follow };
+        let (read, write) = std::io::pipe().map_err(unavailable)?;
+        self.executor.output.send(Box::new(move || logs.clone()), query, write.into()).map_err(unavailable)?;
+        Ok(read.into())
+    }
+
+    fn flush(&self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<String>, Refusal>>) {
+        let chosen = match self.chosen(selectors) {
+            Ok(chosen) => chosen,
+            Err(refusal) => return drop(answer.send(Err(refusal))),
+        };
+        let mut files = Vec::new();
+        let mut waits = Vec::new();
+        for (app, slots) in &chosen {
+            waits.push((app.spec.name.clone(), self.executor.output.flush(&app.spec.name)));
+            files.extend(slots.iter().flat_map(|slot| self.executor.output.files(&slot.instance, &app.spec)));
+        }
+        files.dedup();
+        tokio::task::spawn_blocking(move || {
+            let failed = waits.into_iter().find_map(|(app, done)| match done.recv() {
+                Ok(Ok(())) => None,
+                Ok(Err(e)) => Some(format!("the logs of {app} could not be emptied: {e}")),
+                Err(_) => Some("the daemon is going down".to_owned()),
+            });
+            let _ = answer.send(failed.map_or(Ok(files), |why| Err(Refusal::Unavailable(why))));
+        });
+    }
+}
+
+/// Where the sampler finds the figures of a run.
+fn cgroups(cgroup: &RunCgroup) -> Cgroups {
+    let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    let v1 = |wanted| cgroup.v1.iter().find(|(controller, _)| *controller == wanted).map(|(_, dir)| text(dir));
+    Cgroups {
+        tree: cgroup.v2.as_deref().map(text).or_else(|| v1(Controller::Freezer)),
+        controllers: cgroup.memory_events_file().is_some(),
+        memory_v1: v1(Controller::Memory),
+        cpuacct_v1: v1(Controller::Cpuacct),
+        pids_v1: v1(Controller::Pids),
+    }
+}
+
+static NOTHING: Measured = Measured { figures: None, ports: Vec::new(), cgroup: None };
+
+fn notes(app: &AppView, listens: bool) -> Vec<String> {
+    match app.spec.replace {
+        Replace::Auto if listens => {
+            vec!["it listens on a port, so it is replaced old-first: two cannot share the port yet".to_owned()]
+        }
+        Replace::Auto if !app.spec.share_ports => vec!["`share_ports` is off, so it is replaced old-first".to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+/// Raw settings to specs, and a look at this host for what the specs name.
+fn check(apps: &[RawApp], caller: Caller) -> Result<Vec<AppSpec>, Refusal> {
+    let specs = resolve(apps, caller)?;
+    let problems: Vec<String> = specs.iter().flat_map(account::check).collect();
+    if problems.is_empty() { Ok(specs) } else { Err(Refusal::Config(problems.join("\n"))) }
+}
+
+/// The daemon has no PATH and no directory of its own to look into: the caller's side has made names absolute.
+fn resolve(apps: &[RawApp], caller: Caller) -> Result<Vec<AppSpec>, Refusal> {
+    let user = match identity::user_by_id(caller.uid) {
+        Ok(Some(user)) => user.name,
+        Ok(None) => caller.uid.to_string(),
+        Err(e) => return Err(Refusal::Unavailable(format!("cannot look up uid {}: {e}", caller.uid))),
+    };
+    let authority = if caller.uid == 0 { Authority::Root } else { Authority::Owner };
+    let context = Context {
+        authority,
+        default_user: Some(&user),
+        base_dir: "/",
+        cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        profile: None,
+        lookup: &|_| None,
+        is_file: &|path| std::path::Path::new(path).is_file(),
+    };
+    let mut specs = BTreeMap::new();
+    let mut problems = Vec::new();
+    for raw in apps {
+        match config::resolve(raw, None, &context) {
+            Ok(spec) => match specs.entry(spec.name.clone()) {
+                std::collections::btree_map::Entry::Occupied(_) => problems.push(format!("app {} is given twice", spec.name)),
+                std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(spec)),
+            },
+            Err(errors) => problems.push(errors.to_string()),
+        }
+    }
+    if apps.is_empty() {
+        problems.push("no app is given".to_owned());
+    }
+    if problems.is_empty() { Ok(specs.into_values().collect()) } else { Err(Refusal::Config(problems.join("\n"))) }
+}

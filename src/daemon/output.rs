@@ -1,0 +1,193 @@
+//! What apps print, and what is said about them: which file each instance's lines go to.
+//! Owns: the capture thread's handle, and the log targets of every instance.
+//! Never: reads or writes a line itself.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::account::Account;
+use crate::logs::capture::{Capture, Stream, StreamKey};
+use crate::logs::file::{Place, Target, file_name};
+use crate::logs::follow::{Query, Selection, send_logs};
+use crate::logs::source::Log;
+use crate::model::ids::{AppName, InstanceId};
+use crate::model::logframe::LogStream;
+use crate::model::spec::{AppSpec, LogFormat};
+use crate::model::time::Wall;
+use crate::sys::identity;
+
+const STREAMS: [LogStream; 2] = [LogStream::Out, LogStream::Err];
+
+/// Where the lines of one instance go, by stream; the same place twice unless the format keeps them apart.
+#[derive(Debug)]
+struct Targets {
+    spec: Arc<AppSpec>,
+    by_stream: [Arc<Target>; 2],
+}
+
+pub struct Output {
+    capture: Capture,
+    dir: PathBuf,
+    targets: BTreeMap<InstanceId, Targets>,
+}
+
+impl Output {
+    pub fn new(capture: Capture, dir: PathBuf) -> Self {
+        Self { capture, dir, targets: BTreeMap::new() }
+    }
+
+    /// Begins to capture one stream of a run.
+    pub fn capture(
+        &mut self,
+        key: StreamKey,
+        pipe: OwnedFd,
+        index: usize,
+        instance: &InstanceId,
+        spec: &Arc<AppSpec>,
+        account: Option<&Account>,
+    ) {
+        let target = Arc::clone(&self.targets(instance, spec, account)[index]);
+        self.capture.add(Stream { key, pipe, stream: STREAMS[index], label: instance.to_string(), target });
+    }
+
+    /// What stands in the stream's pipe now is all there will be.
+    pub fn finish(&self, key: StreamKey) {
+        self.capture.finish(key);
+    }
+
+    /// Writes a life-cycle event after everything the instance has printed so far.
+    pub fn event(
+        &mut self,
+        instance: &InstanceId,
+        spec: &Arc<AppSpec>,
+        account: Option<&Account>,
+        at: Wall,
+        text: &str,
+    ) {
+        let target = Arc::clone(&self.targets(instance, spec, account)[1]);
+        self.capture.event(target, at, text.to_owned());
+    }
+
+    /// The same for an instance that has no run now; nothing if it never had one.
+    pub fn event_without_run(&mut self, instance: &InstanceId, at: Wall, text: &str) {
+        if let Some(targets) = self.targets.get(instance) {
+            self.capture.event(Arc::clone(&targets.by_stream[1]), at, text.to_owned());
+        }
+    }
+
+    fn targets(&mut self, instance: &InstanceId, spec: &Arc<AppSpec>, account: Option<&Account>) -> &[Arc<Target>; 2] {
+        let fresh = self.targets.get(instance).is_some_and(|known| Arc::ptr_eq(&known.spec, spec));
+        if !fresh {
+            let of = |stream| Arc::new(target(instance, spec, account, stream));
+            let out = of(LogStream::Out);
+            let err = of(LogStream::Err);
+            let err = if out.place.to_string() == err.place.to_string() { Arc::clone(&out) } else { err };
+            let targets = Targets { spec: Arc::clone(spec), by_stream: [out, err] };
+            self.targets.insert(instance.clone(), targets);
+        }
+        &self.targets[instance].by_stream
+    }
+
+    /// The files an instance's lines go to, for people.
+    pub fn files(&self, instance: &InstanceId, spec: &AppSpec) -> Vec<String> {
+        let mut files: Vec<String> = STREAMS
+            .iter()
+            .filter(|_| spec.log.format != LogFormat::None)
+            .map(|stream| match place(instance, spec, None, *stream) {
+                Place::Kept { app, file, .. } => self.dir.join(app.as_str()).join(file).display().to_string(),
+                Place::Outside { path, .. } => path,
+            })
+            .collect();
+        files.dedup();
+        files
+    }
+
+    /// Sends the lines of these logs to `out`, on a thread of its own that ends with the last line or the last reader.
+    pub fn send(&self, selection: Selection, query: Query, out: OwnedFd) -> io::Result<()> {
+        let dir = self.dir.clone();
+        std::thread::Builder::new().name("log-follow".to_owned()).stack_size(256 << 10).spawn(move || {
+            if let Err(error) = send_logs(&dir, selection, query, out) {
+                tracing::warn!("logs could not be read: {error}");
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Empties every file of an app. The answer comes from the capture thread.
+    pub fn flush(&self, app: &AppName) -> std::sync::mpsc::Receiver<io::Result<()>> {
+        let mut outside: Vec<Arc<Target>> = Vec::new();
+        for (_, targets) in self.targets.iter().filter(|(instance, _)| instance.app == *app) {
+            let kept = targets.by_stream.iter().filter(|target| matches!(target.place, Place::Outside { .. }));
+            outside.extend(kept.cloned());
+        }
+        self.capture.flush(app.clone(), outside)
+    }
+
+    pub fn forget(&mut self, app: &AppName) {
+        self.targets.retain(|instance, _| instance.app != *app);
+    }
+
+    /// Waits until all that was written is in its files.
+    pub fn sync(&self) {
+        let _ = self.capture.sync().recv();
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+/// The log of one instance, as `logs::follow` reads it: all of its streams' files.
+pub fn logs_of(instance: &InstanceId, spec: &AppSpec, account: Option<&Account>) -> Vec<Log> {
+    let mut logs: Vec<Log> = Vec::new();
+    for stream in STREAMS {
+        let place = place(instance, spec, account, stream);
+        if logs.iter().all(|known| known.place.to_string() != place.to_string()) {
+            logs.push(Log { place, format: spec.log.format, label: instance.to_string(), raw_stream: stream });
+        }
+    }
+    logs
+}
+
+fn target(instance: &InstanceId, spec: &AppSpec, account: Option<&Account>, stream: LogStream) -> Target {
+    Target {
+        place: place(instance, spec, account, stream),
+        format: spec.log.format,
+        max_size: spec.log.max_size.0,
+        max_files: spec.log.max_files,
+    }
+}
+
+fn place(instance: &InstanceId, spec: &AppSpec, account: Option<&Account>, stream: LogStream) -> Place {
+    let outside = match stream {
+        LogStream::Out => &spec.log.out_file,
+        LogStream::Err => &spec.log.error_file,
+    };
+    match outside {
+        Some(path) => Place::Outside { path: path.clone(), open: opener(path.clone(), account.cloned()) },
+        None => Place::Kept {
+            app: spec.name.clone(),
+            file: file_name(spec.log.format, &spec.name, instance.slot, spec.instances > 1, stream),
+            gid: account.map(|account| account.gid),
+        },
+    }
+}
+
+/// A file outside our directory is opened with the rights of the app's user: a spec must not make root write anywhere.
+fn opener(path: String, account: Option<Account>) -> crate::logs::file::Opener {
+    Arc::new(move || {
+        use std::os::unix::fs::OpenOptionsExt;
+        let open = || {
+            let mut options = std::fs::OpenOptions::new();
+            // A FIFO without a reader must not hold the log thread up (open(2), O_NONBLOCK).
+            options.append(true).create(true).read(true).mode(0o640).custom_flags(nix::libc::O_NONBLOCK).open(&path)
+        };
+        match &account {
+            Some(account) => identity::as_user(account.uid, account.gid, &account.groups, open).and_then(|opened| opened),
+            None => Err(io::Error::other("its user is not known")),
+        }
+    })
+}

@@ -1,0 +1,208 @@
+//! How a booting run becomes ready, by each kind of `ready_on`.
+//! Owns: who is waited for in which way, and which ports a run listens on.
+//! Never: decides what follows from being ready; the core does.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::driver::Driver;
+use super::executor::{Executor, PROBE, Told};
+use super::link::Link;
+use super::listen::Rule;
+use super::spawn::probe_plan;
+use super::{clock, notify, probe};
+use crate::core::event::Event;
+use crate::model::exit::Exit;
+use crate::model::ids::Run;
+use crate::model::spec::ReadyOn;
+use crate::model::time::Mono;
+use crate::sys::inet_diag;
+
+/// Between two attempts of a probe: soon at first, then at most this rarely.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_millis(500);
+
+impl Executor {
+    /// Begins to wait for a run that has just been spawned.
+    pub(super) fn await_ready(&mut self, run: Run, now: Mono, link: &mut Link, queue: &mut VecDeque<Event>) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        let app = &live.spec.name;
+        match &live.spec.ready_on {
+            ReadyOn::Instant => self.ready(run, queue),
+            ReadyOn::Listen => self.watch.add(run, Rule::Any, now),
+            ReadyOn::Auto => {
+                let rule = self.ports.rule(app, live.revision, now);
+                self.watch.add(run, rule, now);
+            }
+            // Somebody else brings the news: the notify socket, the IPC channel.
+            ReadyOn::Notify | ReadyOn::Message => {}
+            ReadyOn::Http { url } => {
+                let (tell, url) = (self.tell.clone(), url.clone());
+                let task = tokio::spawn(async move {
+                    until(|| probe::http(&url)).await;
+                    let _ = tell.send(Told::Ready { run });
+                });
+                live.tasks.push(task.abort_handle());
+            }
+            ReadyOn::Tcp { address } => {
+                let (tell, address) = (self.tell.clone(), address.clone());
+                let task = tokio::spawn(async move {
+                    until(|| probe::tcp(&address)).await;
+                    let _ = tell.send(Told::Ready { run });
+                });
+                live.tasks.push(task.abort_handle());
+            }
+            ReadyOn::Exec { .. } => self.probe(run, link),
+        }
+    }
+
+    pub(super) fn ready(&mut self, run: Run, queue: &mut VecDeque<Event>) {
+        let Some(live) = self.runs.get_mut(&run).filter(|live| !live.ready && live.exit.is_none()) else { return };
+        live.ready = true;
+        self.watch.remove(run);
+        // An app that is ready at once has not had the time to listen.
+        if live.spec.ready_on != ReadyOn::Instant {
+            let pid = live.pid.unwrap_or_default();
+            let ports = listening().ports(live.cgroup_id, pid);
+            if !ports.is_empty() && !live.listens {
+                live.listens = true;
+                queue.push_back(Event::Listens { proc: live.proc.clone() });
+            }
+            self.ports.became_ready(&live.spec.name, live.revision, &ports, &self.ephemeral);
+        }
+        queue.push_back(Event::Ready { proc: live.proc.clone() });
+    }
+
+    /// One look at who listens, for all who boot.
+    pub fn look(&mut self, now: Mono, queue: &mut VecDeque<Event>) {
+        if self.watch.next_look().is_none_or(|next| next > now) {
+            return;
+        }
+        let listening = listening();
+        let runs = &self.runs;
+        let ready = self.watch.look(now, |run| match runs.get(&run) {
+            Some(live) => listening.ports(live.cgroup_id, live.pid.unwrap_or_default()),
+            None => Vec::new(),
+        });
+        for run in ready {
+            self.ready(run, queue);
+        }
+    }
+
+    pub(super) fn notified(&mut self, pid: i32, queue: &mut VecDeque<Event>) {
+        let run = if self.tree.has_cgroups() {
+            let file = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+            notify::run_of(&file, self.tree.name())
+        } else {
+            self.runs.iter().find(|(_, live)| live.pid == Some(pid)).map(|(run, _)| *run)
+        };
+        match run.and_then(|run| self.runs.get(&run).map(|live| (run, live))) {
+            Some((run, live)) if matches!(live.spec.ready_on, ReadyOn::Auto | ReadyOn::Notify) => self.ready(run, queue),
+            Some(_) => {}
+            None => tracing::warn!("a notification of pid {pid}, which belongs to no app, was ignored"),
+        }
+    }
+
+    /// Starts one attempt of an exec probe.
+    pub(super) fn probe(&mut self, run: Run, link: &mut Link) {
+        let Some(live) = self.runs.get(&run).filter(|live| !live.ready && live.exit.is_none()) else { return };
+        let ReadyOn::Exec { argv } = &live.spec.ready_on else { return };
+        let started = probe_plan(live, argv, &self.notify_path).and_then(|plan| link.spawn(run.0 | PROBE, plan));
+        if let Err(why) = started {
+            tracing::warn!("{}: the probe could not be started: {why}", live.proc);
+            self.probe_again(run);
+        }
+    }
+
+    pub(super) fn probe_failed(&mut self, token: u64, why: &str) {
+        let run = Run(token & !PROBE);
+        tracing::warn!("the probe of run {run} could not be started: {why}");
+        self.probe_again(run);
+    }
+
+    pub(super) fn probe_exited(&mut self, token: u64, exit: Exit, link: &mut Link, queue: &mut VecDeque<Event>) {
+        link.reap(token);
+        link.forget(token);
+        let run = Run(token & !PROBE);
+        match exit {
+            Exit::Code(0) => self.ready(run, queue),
+            _ => self.probe_again(run),
+        }
+    }
+
+    fn probe_again(&mut self, run: Run) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        let age = clock::mono().since(live.started);
+        let tell = self.tell.clone();
+        let task = tokio::spawn(async move {
+            tokio::time::sleep((age / 4).clamp(FIRST_PAUSE, LAST_PAUSE)).await;
+            let _ = tell.send(Told::Probe { run });
+        });
+        live.tasks.push(task.abort_handle());
+    }
+}
+
+impl Driver {
+    /// Before a request is decided: who listens on a port has to be replaced old-first, whenever it began to.
+    pub(super) fn tell_who_listens(&mut self) {
+        let executor = &mut self.executor;
+        let mut listening = None;
+        for live in executor.runs.values_mut().filter(|live| live.exit.is_none() && !live.listens) {
+            let Some(pid) = live.pid else { continue };
+            let ports = listening.get_or_insert_with(self::listening).ports(live.cgroup_id, pid);
+            if !ports.is_empty() {
+                live.listens = true;
+                self.queue.push_back(Event::Listens { proc: live.proc.clone() });
+            }
+        }
+    }
+}
+
+/// Who listens on which TCP ports at this moment.
+#[derive(Debug, Default)]
+pub struct Listening {
+    by_cgroup: HashMap<u64, Vec<u16>>,
+    by_inode: HashMap<u64, u16>,
+    /// The kernel named the cgroup of each socket; otherwise processes must be looked through.
+    has_cgroups: bool,
+}
+
+/// Asks the kernel. Empty where it does not answer.
+pub fn listening() -> Listening {
+    let mut listening = Listening { has_cgroups: true, ..Listening::default() };
+    for listener in inet_diag::listeners().unwrap_or_default() {
+        let port = listener.address.port();
+        listening.by_inode.insert(listener.inode, port);
+        match listener.cgroup {
+            Some(cgroup) => listening.by_cgroup.entry(cgroup).or_default().push(port),
+            None => listening.has_cgroups = false,
+        }
+    }
+    listening
+}
+
+impl Listening {
+    /// In order, each once.
+    pub fn ports(&self, cgroup: Option<u64>, pid: i32) -> Vec<u16> {
+        let mut ports = match cgroup {
+            Some(id) if self.has_cgroups => self.by_cgroup.get(&id).cloned().unwrap_or_default(),
+            _ if self.by_inode.is_empty() => Vec::new(),
+            _ => {
+                let inodes = crate::sys::proc_net::socket_inodes(pid);
+                inodes.iter().filter_map(|inode| self.by_inode.get(inode).copied()).collect()
+            }
+        };
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+}
+
+/// Asks again, ever more rarely, until the answer is yes. Ended from outside at the run's end.
+async fn until<F: Future<Output = bool>>(mut attempt: impl FnMut() -> F) {
+    let mut pause = FIRST_PAUSE;
+    while !attempt().await {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}

@@ -1,0 +1,278 @@
+//! The daemon's beginning: from an inherited socket to a loop that serves.
+//! Owns: the order in which the parts come up. Never: serves before everything is there.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::sync::{mpsc, watch};
+
+use super::watched::watched;
+use super::driver::{Driver, OnDisk};
+use super::executor::{Executor, Told};
+use super::link::{Link, LinkError};
+use super::mode::Mode;
+use super::output::Output;
+use super::store::{Store, StoreError};
+use super::tree::Tree;
+use super::{clock, notify};
+use crate::api::Handle;
+use crate::bus::server;
+use crate::core::world::World;
+use crate::holder::protocol::{self, Message, Request};
+use crate::logs::capture::{Capture, Settings};
+use crate::logs::record::InFile;
+use crate::logs::trash::Trash;
+use crate::metrics::sampler::Sampler;
+use crate::model::status::Snapshot;
+use crate::sys::{cgroup, memfd, pipe, socket};
+
+/// An append that takes longer than this makes lines be dropped instead of blocking the app.
+const LOG_STALL: Duration = Duration::from_secs(1);
+
+/// Names under which the holder keeps what must outlive us.
+const RECORD: &str = "log-record";
+const TRASH_READ: &str = "log-trash-read";
+const TRASH_WRITE: &str = "log-trash-write";
+
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("{0}")]
+    Cgroup(#[from] cgroup::Error),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("cannot {what}: {source}")]
+    Io { what: String, source: io::Error },
+    #[error("the D-Bus socket: {0}")]
+    Bus(io::Error),
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::Io { what: what.into(), source }
+}
+
+/// steadd's `main`.
+pub fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("STEAD_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().thread_stack_size(256 << 10).build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("cannot begin: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(serve()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), StartError> {
+    let mode = Mode::from_env(|name| std::env::var_os(name));
+    let mut link = Link::inherit()?;
+    make_dir(&mode.logs, 0o755)?;
+    let kept = Kept::fetch(&mut link).await?;
+    let tree = Tree::plant(&mode)?;
+    clear_leftovers(&tree, &mut link).await?;
+    let store = Store::open(&mode.state)?;
+    let saved = match store.load::<OnDisk>() {
+        Ok(saved) => saved,
+        Err(error @ StoreError::Corrupt { .. }) => {
+            tracing::error!("{error}; beginning with no apps");
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (world, ports) = match saved {
+        Some(saved) => (World::from_desired(saved.world, seed()), saved.ports),
+        None => (World::new(seed()), Default::default()),
+    };
+    let (tell, told) = mpsc::unbounded_channel();
+    let output = Output::new(capture(&mode, kept.record, kept.trash, tell.clone())?, mode.logs.clone());
+    listen_to_notifications(kept.notify, tell.clone())?;
+    let notify_path = mode.runtime.join("notify").to_string_lossy().into_owned();
+    let executor = Executor::new(tree, output, ports, ephemeral_ports(), notify_path, tell);
+
+    let (asks, mailbox) = mpsc::channel(64);
+    let (publish, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+    let handle = Handle::new(asks, snapshots);
+    let socket = server::bind_private(&mode.runtime).map_err(StartError::Bus)?;
+    tokio::spawn(serve_private(socket, handle.clone()));
+    if !mode.private {
+        tokio::spawn(serve_system(handle));
+    }
+    link.serving();
+    tracing::info!("serving, apps in {}", executor.tree.base_dir().unwrap_or_else(|| PathBuf::from("no cgroup")).display());
+    let sampler = Arc::new(Mutex::new(Sampler::new()));
+    let driver = Driver::new(world, store, executor, link, publish, sampler);
+    driver.run(mailbox, told).await?;
+    let _ = fs::remove_file(mode.runtime.join("private"));
+    Ok(())
+}
+
+async fn serve_private(socket: std::os::unix::net::UnixListener, handle: Handle) {
+    if let Err(error) = server::serve_private(socket, handle).await {
+        tracing::error!("the private socket is not served any more: {error}");
+    }
+}
+
+/// Keeps the name on the system bus, if there is such a bus.
+async fn serve_system(handle: Handle) {
+    match server::serve_system(handle).await {
+        // The name is ours as long as the connection lives.
+        Ok(Some(connection)) => connection.closed().await,
+        Ok(None) => tracing::info!("there is no system bus; only the private socket is served"),
+        Err(error) => tracing::warn!("the system bus is not served: {error}"),
+    }
+}
+
+/// What the holder keeps for the daemon.
+struct Kept {
+    notify: OwnedFd,
+    record: OwnedFd,
+    trash: (OwnedFd, OwnedFd),
+}
+
+impl Kept {
+    /// Fetches what a daemon before us stored, or makes and stores it.
+    async fn fetch(link: &mut Link) -> Result<Self, StartError> {
+        let notify = fetch(link, protocol::NOTIFY).await?;
+        let notify = notify.ok_or_else(|| io_error("get the notify socket")(io::ErrorKind::NotFound.into()))?;
+        let record = match fetch(link, RECORD).await? {
+            Some(record) => record,
+            None => {
+                let record = memfd::create("stead-log-record", 4096).map_err(io_error("make a memfd"))?;
+                link.store(RECORD, &record)?;
+                record
+            }
+        };
+        let trash = match (fetch(link, TRASH_READ).await?, fetch(link, TRASH_WRITE).await?) {
+            (Some(read), Some(write)) => (read, write),
+            _ => {
+                let made = pipe::Pipe::with_capacity(crate::logs::trash::PIPE_SIZE as usize);
+                let made = made.map_err(io_error("make a pipe"))?;
+                link.store(TRASH_READ, &made.read)?;
+                link.store(TRASH_WRITE, &made.write)?;
+                (made.read, made.write)
+            }
+        };
+        Ok(Self { notify, record, trash })
+    }
+}
+
+async fn fetch(link: &mut Link, name: &str) -> Result<Option<OwnedFd>, LinkError> {
+    link.request(&Request::Fetch { name: name.to_owned() });
+    loop {
+        let (answer, mut fds) = link.answer().await?;
+        if let Message::Fetched { name: found, .. } = answer
+            && found == name
+        {
+            return Ok(fds.pop());
+        }
+    }
+}
+
+/// Ends what a daemon before us has left running: this one does not know it, and would start it a second time.
+async fn clear_leftovers(tree: &Tree, link: &mut Link) -> Result<(), StartError> {
+    link.request(&Request::Inventory);
+    let mut rows = Vec::new();
+    loop {
+        if let (Message::Inventory { rows: some, last, .. }, _) = link.answer().await? {
+            rows.extend(some);
+            if last {
+                break;
+            }
+        }
+    }
+    let left = tree.leftovers();
+    if !left.is_empty() || !rows.is_empty() {
+        tracing::warn!("ending {} processes and {} cgroups that an earlier daemon left", rows.len(), left.len());
+    }
+    for row in &rows {
+        link.signal_group(row.token, crate::model::signal::Signal::KILL);
+    }
+    for cgroup in left {
+        cgroup.kill()?;
+        while cgroup.populated()? {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            cgroup.kill_each()?;
+        }
+        cgroup.remove()?;
+    }
+    for row in rows {
+        link.reap(row.token);
+        link.forget(row.token);
+    }
+    Ok(())
+}
+
+fn capture(
+    mode: &Mode,
+    record: OwnedFd,
+    trash: (OwnedFd, OwnedFd),
+    tell: mpsc::UnboundedSender<Told>,
+) -> Result<Capture, StartError> {
+    let settings = Settings {
+        store: Box::new(InFile::new(File::from(record), 0)),
+        trash: Trash::new(trash.0, trash.1).map_err(io_error("use the trash pipe"))?,
+        clock: Arc::new(clock::now),
+        report: Arc::new(move |report| drop(tell.send(Told::Log(report)))),
+        log_stall: LOG_STALL,
+    };
+    Capture::start(&mode.logs, settings, Vec::new())
+        .map_err(io_error(format!("capture logs into {}", mode.logs.display())))
+}
+
+/// Passes on who said READY=1.
+fn listen_to_notifications(socket: OwnedFd, tell: mpsc::UnboundedSender<Told>) -> Result<(), StartError> {
+    let socket = watched(socket, Interest::READABLE).map_err(io_error("wait for notifications"))?;
+    tokio::spawn(async move {
+        let mut buffer = vec![0; notify::DATAGRAM_MAX];
+        while let Ok(mut guard) = socket.readable().await {
+            match socket::receive(std::os::fd::AsFd::as_fd(socket.get_ref()), &mut buffer) {
+                Ok(received) => {
+                    let sender = received.sender.map(|sender| sender.pid);
+                    if let Some(pid) = sender.filter(|_| notify::says_ready(&buffer[..received.len])) {
+                        let _ = tell.send(Told::Notified { pid });
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(error) => tracing::warn!("a notification could not be read: {error}"),
+            }
+        }
+    });
+    Ok(())
+}
+
+fn make_dir(path: &Path, mode: u32) -> Result<(), StartError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(io_error(format!("make {}", path.display())))
+}
+
+/// The ports that the kernel gives to who asks for none (ip(7), ip_local_port_range).
+fn ephemeral_ports() -> std::ops::RangeInclusive<u16> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut bounds = text.split_ascii_whitespace().map(|word| word.parse::<u16>());
+    match (bounds.next(), bounds.next()) {
+        (Some(Ok(low)), Some(Ok(high))) => low..=high,
+        _ => 32768..=60999,
+    }
+}
+
+/// Spreads restart delays differently on each host and each day; nothing secret hangs on it.
+fn seed() -> u64 {
+    let now = clock::now();
+    now.wall.0 ^ now.mono.0.rotate_left(32) ^ u64::from(std::process::id())
+}

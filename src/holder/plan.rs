@@ -1,0 +1,362 @@
+//! What the daemon wants started: a program and the primitive steps before it.
+//! Owns: the plan, its bytes, the order of the steps that make a process somebody else, and the sentence for each stage
+//! that can fail.
+//! Never: knows why a plan is what it is.
+
+use std::ffi::CString;
+use std::fmt;
+
+use nix::errno::Errno;
+
+pub use crate::sys::child::Step;
+use crate::sys::child::{At, MAX_FDS};
+
+use super::wire::{Malformed, Reader, Result, Writer};
+
+/// One process to be started.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The file to execute; no PATH is searched.
+    pub program: CString,
+    /// argv, the program's own name first.
+    pub args: Vec<CString>,
+    /// The whole environment, as `K=V`.
+    pub env: Vec<CString>,
+    /// A v2 cgroup directory to be born in.
+    pub cgroup: Option<CString>,
+    /// Done in the child in this order, before exec.
+    pub steps: Vec<Step>,
+    pub stdout: Sink,
+    pub stderr: Sink,
+    /// `passed[n]` becomes fd 3 + n of the program.
+    pub passed: Vec<Passed>,
+}
+
+/// Where an output stream goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sink {
+    #[default]
+    Null,
+    /// A pipe of 1 MiB, whose read end the holder keeps. It is given to the uid of the plan's `SetUid`, so that the
+    /// program can open /dev/stdout.
+    Pipe,
+}
+
+/// An fd for the program beyond its standard streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passed {
+    /// One end of a new stream socket pair, whose other end the holder keeps. At most one in a plan.
+    Ipc,
+    /// A copy of what is stored under this name.
+    Stored(String),
+}
+
+/// Who a process becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    /// Capabilities that a uid other than 0 keeps, as a mask. None of them leaves none.
+    pub capabilities: u64,
+    pub no_new_privs: bool,
+}
+
+impl Identity {
+    /// The steps, in the one order that works: the bounding set and the groups need rights that the uid change takes
+    /// away, the uid change takes the capabilities unless told otherwise, and ambient ones must be inheritable first.
+    pub fn steps(&self) -> Vec<Step> {
+        let capabilities = self.capabilities;
+        let mut steps = Vec::with_capacity(8);
+        if self.uid != 0 {
+            steps.push(Step::Bounding(capabilities));
+        }
+        steps.push(Step::SetGroups(self.groups.clone()));
+        steps.push(Step::SetGid(self.gid));
+        if self.uid != 0 && capabilities != 0 {
+            steps.push(Step::KeepCaps);
+        }
+        steps.push(Step::SetUid(self.uid));
+        if self.uid != 0 && capabilities != 0 {
+            let (effective, permitted, inheritable) = (capabilities, capabilities, capabilities);
+            steps.push(Step::Capabilities { effective, permitted, inheritable });
+            steps.push(Step::Ambient(capabilities));
+        }
+        if self.no_new_privs {
+            steps.push(Step::NoNewPrivs);
+        }
+        steps
+    }
+}
+
+/// What a spawn was at when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    Plan = 0,
+    Streams = 1,
+    Clone = 2,
+    Cgroup = 3,
+    Fds = 4,
+    EnterCgroup = 5,
+    Setsid = 6,
+    Umask = 7,
+    Rlimit = 8,
+    Nice = 9,
+    OomScoreAdj = 10,
+    Chdir = 11,
+    SetGroups = 12,
+    SetGid = 13,
+    SetUid = 14,
+    NoNewPrivs = 15,
+    KeepCaps = 16,
+    Bounding = 17,
+    Capabilities = 18,
+    Ambient = 19,
+    Exec = 20,
+}
+
+/// Every stage and how it is said; the argument of the step follows the words.
+const STAGES: [(Stage, &str); 21] = [
+    (Stage::Plan, "cannot find what it is to be given"),
+    (Stage::Streams, "cannot make its pipes"),
+    (Stage::Clone, "cannot make a process"),
+    (Stage::Cgroup, "cannot make a process in cgroup"),
+    (Stage::Fds, "cannot put its file descriptors in place"),
+    (Stage::EnterCgroup, "cannot enter cgroup"),
+    (Stage::Setsid, "cannot begin a session"),
+    (Stage::Umask, "cannot set the umask"),
+    (Stage::Rlimit, "cannot set the resource limit"),
+    (Stage::Nice, "cannot set the nice value"),
+    (Stage::OomScoreAdj, "cannot set the OOM score adjustment"),
+    (Stage::Chdir, "cannot change to directory"),
+    (Stage::SetGroups, "cannot set the supplementary groups"),
+    (Stage::SetGid, "cannot become group"),
+    (Stage::SetUid, "cannot become user"),
+    (Stage::NoNewPrivs, "cannot set no_new_privs"),
+    (Stage::KeepCaps, "cannot keep capabilities"),
+    (Stage::Bounding, "cannot drop capabilities"),
+    (Stage::Capabilities, "cannot set capabilities"),
+    (Stage::Ambient, "cannot give capabilities"),
+    (Stage::Exec, "cannot execute"),
+];
+
+impl Stage {
+    pub(super) fn from_u8(number: u8) -> Result<Stage> {
+        STAGES.get(usize::from(number)).map(|(stage, _)| *stage).ok_or(Malformed("an unknown stage"))
+    }
+
+    fn of(step: &Step) -> Stage {
+        match step {
+            Step::EnterCgroup(_) => Stage::EnterCgroup,
+            Step::Setsid => Stage::Setsid,
+            Step::Umask(_) => Stage::Umask,
+            Step::Rlimit { .. } => Stage::Rlimit,
+            Step::Nice(_) => Stage::Nice,
+            Step::OomScoreAdj(_) => Stage::OomScoreAdj,
+            Step::Chdir(_) => Stage::Chdir,
+            Step::SetGroups(_) => Stage::SetGroups,
+            Step::SetGid(_) => Stage::SetGid,
+            Step::SetUid(_) => Stage::SetUid,
+            Step::NoNewPrivs => Stage::NoNewPrivs,
+            Step::KeepCaps => Stage::KeepCaps,
+            Step::Bounding(_) => Stage::Bounding,
+            Step::Capabilities { .. } => Stage::Capabilities,
+            Step::Ambient(_) => Stage::Ambient,
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(STAGES[*self as usize].1)
+    }
+}
+
+/// A spawn that came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    pub stage: Stage,
+    pub errno: i32,
+    /// Which of the plan's steps it was, if it was one.
+    pub step: Option<u32>,
+}
+
+impl Failure {
+    /// Of something before the clone.
+    pub fn before(stage: Stage, errno: i32) -> Failure {
+        Failure { stage, errno, step: None }
+    }
+
+    pub(super) fn from_child(failure: crate::sys::child::Failure, plan: &Plan) -> Failure {
+        let errno = failure.errno;
+        let (stage, step) = match failure.at {
+            At::Clone => (Stage::Clone, None),
+            At::Cgroup => (Stage::Cgroup, None),
+            At::Fds => (Stage::Fds, None),
+            At::Exec => (Stage::Exec, None),
+            // The holder adds a limit of open files at the end.
+            At::Step(index) => (plan.steps.get(index as usize).map_or(Stage::Rlimit, Stage::of), Some(index)),
+        };
+        Failure { stage, errno, step }
+    }
+
+    /// "cannot change to directory /srv/x: No such file or directory".
+    pub fn sentence(&self, plan: &Plan) -> String {
+        let argument = match self.stage {
+            Stage::Exec => Some(plan.program.to_string_lossy().into_owned()),
+            Stage::Cgroup => plan.cgroup.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
+            _ => self.step.and_then(|index| plan.steps.get(index as usize)).and_then(argument),
+        };
+        let reason = Errno::from_raw(self.errno).desc();
+        match argument {
+            Some(argument) => format!("{} {argument}: {reason}", self.stage),
+            None => format!("{}: {reason}", self.stage),
+        }
+    }
+}
+
+/// What a person knows a step by.
+fn argument(step: &Step) -> Option<String> {
+    match step {
+        Step::EnterCgroup(path) | Step::Chdir(path) => Some(path.to_string_lossy().into_owned()),
+        Step::Nice(number) | Step::OomScoreAdj(number) => Some(number.to_string()),
+        Step::SetGid(id) | Step::SetUid(id) => Some(id.to_string()),
+        Step::Umask(mask) => Some(format!("{mask:04o}")),
+        Step::Rlimit { resource, .. } => crate::sys::rlimit::name(*resource).map(str::to_owned),
+        _ => None,
+    }
+}
+
+impl Plan {
+    pub(super) fn write(&self, out: &mut Writer) {
+        let strings = |out: &mut Writer, list: &[CString]| out.list(list, |out, string| out.bytes(string.as_bytes()));
+        out.bytes(self.program.as_bytes());
+        strings(out, &self.args);
+        strings(out, &self.env);
+        out.u8(self.cgroup.is_some().into());
+        if let Some(cgroup) = &self.cgroup {
+            out.bytes(cgroup.as_bytes());
+        }
+        out.list(&self.steps, write_step);
+        out.u8((self.stdout == Sink::Pipe).into());
+        out.u8((self.stderr == Sink::Pipe).into());
+        out.list(&self.passed, |out, passed| match passed {
+            Passed::Ipc => out.u8(0),
+            Passed::Stored(name) => {
+                out.u8(1);
+                out.bytes(name.as_bytes());
+            }
+        });
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>) -> Result<Plan> {
+        let sink = |pipe| if pipe { Sink::Pipe } else { Sink::Null };
+        let plan = Plan {
+            program: from.c_string()?,
+            args: from.list(Reader::c_string)?,
+            env: from.list(Reader::c_string)?,
+            cgroup: if from.flag()? { Some(from.c_string()?) } else { None },
+            steps: from.list(read_step)?,
+            stdout: sink(from.flag()?),
+            stderr: sink(from.flag()?),
+            passed: from.list(|from| match from.u8()? {
+                0 => Ok(Passed::Ipc),
+                1 => Ok(Passed::Stored(from.string()?)),
+                _ => Err(Malformed("an unknown kind of passed fd")),
+            })?,
+        };
+        if plan.passed.len() > MAX_FDS - 3 {
+            return Err(Malformed("too many passed fds"));
+        }
+        if plan.passed.iter().filter(|passed| **passed == Passed::Ipc).count() > 1 {
+            return Err(Malformed("more than one IPC channel"));
+        }
+        Ok(plan)
+    }
+}
+
+fn write_step(out: &mut Writer, step: &Step) {
+    out.u8(Stage::of(step) as u8);
+    match step {
+        Step::EnterCgroup(path) | Step::Chdir(path) => out.bytes(path.as_bytes()),
+        Step::Setsid | Step::NoNewPrivs | Step::KeepCaps => {}
+        Step::Umask(number) | Step::SetGid(number) | Step::SetUid(number) => out.u32(*number),
+        Step::Nice(number) | Step::OomScoreAdj(number) => out.i32(*number),
+        Step::Bounding(mask) | Step::Ambient(mask) => out.u64(*mask),
+        Step::SetGroups(groups) => out.list(groups, |out, gid| out.u32(*gid)),
+        Step::Rlimit { resource, soft, hard } => {
+            out.u32(*resource);
+            out.u64(*soft);
+            out.u64(*hard);
+        }
+        Step::Capabilities { effective, permitted, inheritable } => {
+            out.u64(*effective);
+            out.u64(*permitted);
+            out.u64(*inheritable);
+        }
+    }
+}
+
+fn read_step(from: &mut Reader<'_>) -> Result<Step> {
+    Ok(match Stage::from_u8(from.u8()?)? {
+        Stage::EnterCgroup => Step::EnterCgroup(from.c_string()?),
+        Stage::Setsid => Step::Setsid,
+        Stage::Umask => Step::Umask(from.u32()?),
+        Stage::Rlimit => Step::Rlimit { resource: from.u32()?, soft: from.u64()?, hard: from.u64()? },
+        Stage::Nice => Step::Nice(from.i32()?),
+        Stage::OomScoreAdj => Step::OomScoreAdj(from.i32()?),
+        Stage::Chdir => Step::Chdir(from.c_string()?),
+        Stage::SetGroups => Step::SetGroups(from.list(Reader::u32)?),
+        Stage::SetGid => Step::SetGid(from.u32()?),
+        Stage::SetUid => Step::SetUid(from.u32()?),
+        Stage::NoNewPrivs => Step::NoNewPrivs,
+        Stage::KeepCaps => Step::KeepCaps,
+        Stage::Bounding => Step::Bounding(from.u64()?),
+        Stage::Capabilities => {
+            Step::Capabilities { effective: from.u64()?, permitted: from.u64()?, inheritable: from.u64()? }
+        }
+        Stage::Ambient => Step::Ambient(from.u64()?),
+        Stage::Plan | Stage::Streams | Stage::Clone | Stage::Cgroup | Stage::Fds | Stage::Exec => {
+            return Err(Malformed("a stage that is not a step"));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_one_sentence_with_its_argument_and_reason() {
+        let plan = Plan {
+            program: c"/srv/run".into(),
+            steps: vec![Step::Setsid, Step::Chdir(c"/srv/x".into()), Step::Umask(0o27)],
+            ..Plan::default()
+        };
+        let said = |stage, step| Failure { stage, errno: 2, step }.sentence(&plan);
+        assert_eq!(said(Stage::Chdir, Some(1)), "cannot change to directory /srv/x: No such file or directory");
+        assert_eq!(said(Stage::Umask, Some(2)), "cannot set the umask 0027: No such file or directory");
+        assert_eq!(said(Stage::Exec, None), "cannot execute /srv/run: No such file or directory");
+        assert_eq!(said(Stage::Clone, None), "cannot make a process: No such file or directory");
+    }
+
+    #[test]
+    fn every_stage_stands_at_its_number() {
+        for (number, (stage, _)) in STAGES.iter().enumerate() {
+            assert_eq!(*stage as usize, number);
+        }
+    }
+
+    #[test]
+    fn capabilities_are_kept_over_the_uid_change_and_raised_after_it() {
+        let identity = Identity { uid: 5, gid: 6, groups: vec![6], capabilities: 1 << 10, no_new_privs: true };
+        let steps = identity.steps();
+        let at = |wanted: &Step| steps.iter().position(|step| step == wanted).unwrap();
+        assert!(at(&Step::Bounding(1 << 10)) < at(&Step::SetUid(5)));
+        assert!(at(&Step::SetGroups(vec![6])) < at(&Step::SetGid(6)));
+        assert!(at(&Step::KeepCaps) < at(&Step::SetUid(5)));
+        assert!(at(&Step::SetUid(5)) < at(&Step::Ambient(1 << 10)));
+        assert_eq!(steps.last(), Some(&Step::NoNewPrivs));
+    }
+}

@@ -1,0 +1,354 @@
+//! The holder's loop: one epoll over the daemon's socket, every live child, and signals.
+//! Owns: what happens on each event, and in which order the daemon hears of it.
+//! Never: blocks on anything but epoll, or wakes for anything but an event.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::keeper::{Keeper, Phase};
+use super::protocol::{MAX_MESSAGE, Message, Token, VERSION};
+use super::store::Store;
+use super::systemd::Systemd;
+use super::table::Table;
+use crate::sys::pidfd::{self, Exit};
+
+/// Where even a delay cannot be had.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What an epoll event is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Link,
+    Daemon,
+    Signals,
+    Timer,
+    Proc(Token),
+    Report(Token),
+}
+
+impl Source {
+    /// Tokens are below 2^60, so two bits and four small numbers fit beside them.
+    fn to_u64(self) -> u64 {
+        match self {
+            Source::Link => 0,
+            Source::Daemon => 4,
+            Source::Signals => 8,
+            Source::Timer => 12,
+            Source::Proc(token) => token << 2 | 1,
+            Source::Report(token) => token << 2 | 2,
+        }
+    }
+
+    fn from_u64(data: u64) -> Source {
+        match (data & 3, data >> 2) {
+            (1, token) => Source::Proc(token),
+            (2, token) => Source::Report(token),
+            (_, 0) => Source::Link,
+            (_, 1) => Source::Daemon,
+            (_, 2) => Source::Signals,
+            _ => Source::Timer,
+        }
+    }
+}
+
+pub struct Holder {
+    pub(super) epoll: Epoll,
+    signals: SignalFd,
+    pub(super) table: Table,
+    pub(super) store: Store,
+    pub(super) keeper: Keeper,
+    pub(super) systemd: Systemd,
+    /// /dev/null, the stdin of every child.
+    pub(super) null: OwnedFd,
+    /// The limits of open files that we were started with, and that children get.
+    pub(super) nofile: (u64, u64),
+    buffer: Vec<u8>,
+    terminating: bool,
+    /// A child of unknown origin may have died.
+    pub(super) orphans: bool,
+    /// What is watched of the link, as last told to epoll.
+    interest: EpollFlags,
+}
+
+impl Holder {
+    /// Sets up the loop. Blocks the signals that it reads, in this thread, which is the only one.
+    pub fn new(keeper: Keeper, store: Store, systemd: Systemd, nofile: (u64, u64)) -> io::Result<Holder> {
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            mask.add(signal);
+        }
+        mask.thread_block()?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, Source::Signals.to_u64()))?;
+        let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into();
+        Ok(Holder {
+            epoll,
+            signals,
+            table: Table::default(),
+            store,
+            keeper,
+            systemd,
+            null,
+            nofile,
+            // Zeroed pages that are not there until a message needs them.
+            buffer: vec![0; MAX_MESSAGE],
+            terminating: false,
+            orphans: false,
+            interest: EpollFlags::empty(),
+        })
+    }
+
+    /// Runs until the daemon has said Quit. The number is for exit(2).
+    pub fn run(mut self) -> Result<u8, String> {
+        self.start_daemon()?;
+        let mut events = [EpollEvent::empty(); 64];
+        loop {
+            let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                Ok(count) => count,
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(errno) => return Err(format!("epoll: {}", errno.desc())),
+            };
+            for event in &events[..count] {
+                if let Some(code) = self.on_event(Source::from_u64(event.data()), event.events())? {
+                    return Ok(code);
+                }
+            }
+            self.watch_link();
+        }
+    }
+
+    pub(super) fn watch(&self, fd: impl AsFd, source: Source) -> io::Result<()> {
+        Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source.to_u64()))?)
+    }
+
+    /// A message for the daemon, if there is one to hear it. If not, the next asks for the inventory.
+    pub(super) fn tell(&mut self, message: &Message) {
+        self.tell_with(message, Vec::new());
+    }
+
+    pub(super) fn tell_with(&mut self, message: &Message, fds: Vec<std::rc::Rc<OwnedFd>>) {
+        if let Some(running) = &mut self.keeper.running {
+            running.link.send(message, fds);
+        }
+    }
+
+    fn on_event(&mut self, source: Source, flags: EpollFlags) -> Result<Option<u8>, String> {
+        match source {
+            Source::Link => self.on_link(flags),
+            Source::Daemon => return self.on_daemon_death(),
+            Source::Signals => return self.on_signals(),
+            Source::Timer => return self.on_timer(),
+            Source::Proc(token) => self.on_proc(token),
+            Source::Report(token) => self.on_report(token),
+        }
+        Ok(None)
+    }
+
+    fn on_link(&mut self, flags: EpollFlags) {
+        let Some(running) = &mut self.keeper.running else { return };
+        if flags.contains(EpollFlags::EPOLLOUT) {
+            running.link.flush();
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        // A burst, then the children have their turn.
+        for _ in 0..32 {
+            let Some(running) = &mut self.keeper.running else { break };
+            if !running.link.wants_to_read() {
+                break;
+            }
+            match crate::sys::socket::receive(running.link.as_fd(), &mut buffer) {
+                Ok(received) if received.len > 0 => {
+                    let bytes = if received.truncated { &[] } else { &buffer[..received.len] };
+                    self.on_request(bytes, received.fds);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => {
+                    // It hung up. If that was its death we hear of it next; if not, it is one that we cannot use.
+                    let _ = self.epoll.delete(running.link.as_fd());
+                    self.keeper.kill();
+                    break;
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn watch_link(&mut self) {
+        let Some(running) = &mut self.keeper.running else { return };
+        if running.link.is_broken() {
+            self.keeper.kill();
+            return;
+        }
+        let mut interest = EpollFlags::empty();
+        interest.set(EpollFlags::EPOLLIN, running.link.wants_to_read());
+        interest.set(EpollFlags::EPOLLOUT, running.link.wants_to_write());
+        if interest != self.interest {
+            self.interest = interest;
+            let mut event = EpollEvent::new(interest, Source::Link.to_u64());
+            let _ = self.epoll.modify(running.link.as_fd(), &mut event);
+        }
+    }
+
+    fn start_daemon(&mut self) -> Result<(), String> {
+        self.drop_timer();
+        self.keeper.start(self.null.as_fd())?;
+        self.interest = EpollFlags::EPOLLIN;
+        if let Some(running) = &self.keeper.running {
+            let link = self.watch(running.link.as_fd(), Source::Link);
+            let watched = link.and_then(|()| self.watch(running.child.pidfd.as_fd(), Source::Daemon));
+            if let Err(error) = watched {
+                self.keeper.kill();
+                // From here on it is an orphan, and is reaped as one.
+                self.keeper.running = None;
+                return Err(format!("cannot watch the daemon: {error}"));
+            }
+        }
+        self.watch_timer();
+        self.tell(&Message::Hello { version: VERSION });
+        if self.terminating {
+            self.tell(&Message::Terminate);
+        }
+        Ok(())
+    }
+
+    /// A timer that cannot be watched leaves the daemon in its phase, which costs a delay at its next death.
+    pub(super) fn watch_timer(&self) {
+        if let Some(timer) = &self.keeper.timer {
+            let _ = self.watch(timer, Source::Timer);
+        }
+    }
+
+    /// Closing is not enough to end a watch: a child that has not come to its exec yet holds a copy of every fd.
+    pub(super) fn drop_timer(&mut self) {
+        if let Some(timer) = self.keeper.timer.take() {
+            let _ = self.epoll.delete(&timer);
+        }
+    }
+
+    fn on_daemon_death(&mut self) -> Result<Option<u8>, String> {
+        let exec_error = self.keeper.exec_error();
+        if let Some(running) = &self.keeper.running {
+            let _ = self.epoll.delete(running.link.as_fd());
+            let _ = self.epoll.delete(running.child.pidfd.as_fd());
+        }
+        let Some(exit) = self.keeper.bury() else { return Ok(None) };
+        if self.keeper.phase == Phase::Leaving {
+            return Ok(Some(0));
+        }
+        let nothing_to_keep = self.table.0.is_empty();
+        if nothing_to_keep && !self.keeper.served {
+            // It gave up before it was of any use: what it has to say is for whoever started us.
+            match (exec_error, exit) {
+                (Some(error), _) => return Err(error),
+                (None, Exit::Code(code)) => return Ok(Some(code.clamp(1, 255) as u8)),
+                (None, Exit::Signal { .. }) => {}
+            }
+        } else if let Some(error) = exec_error {
+            eprintln!("stead-holder: {error}");
+        }
+        if self.terminating && nothing_to_keep {
+            return Ok(Some(0));
+        }
+        let how = match exit {
+            Exit::Code(code) => format!("exited with code {code}"),
+            Exit::Signal { signal, .. } => format!("was killed by signal {signal}"),
+        };
+        match self.keeper.next_delay() {
+            None => {
+                eprintln!("stead-holder: the daemon {how}; starting it again");
+                self.restart_daemon();
+            }
+            Some(delay) => {
+                eprintln!("stead-holder: the daemon {how}; starting it again in {} ms", delay.as_millis());
+                self.wait_to_restart(delay);
+            }
+        }
+        Ok(None)
+    }
+
+    fn restart_daemon(&mut self) {
+        if let Err(error) = self.start_daemon() {
+            eprintln!("stead-holder: {error}");
+            let delay = self.keeper.next_delay().unwrap_or(RETRY);
+            self.wait_to_restart(delay);
+        }
+    }
+
+    fn wait_to_restart(&mut self, delay: Duration) {
+        self.drop_timer();
+        while let Err(error) = self.keeper.wait(delay) {
+            // Nothing else would ever try again, and the apps need nobody meanwhile.
+            eprintln!("stead-holder: cannot make a timer: {error}");
+            std::thread::sleep(RETRY);
+        }
+        self.watch_timer();
+    }
+
+    fn on_timer(&mut self) -> Result<Option<u8>, String> {
+        self.drop_timer();
+        match self.keeper.phase {
+            Phase::Young => self.keeper.settle(),
+            Phase::Waiting => self.restart_daemon(),
+            Phase::Leaving => {
+                self.keeper.kill();
+                return Ok(Some(0));
+            }
+            Phase::Settled => {}
+        }
+        Ok(None)
+    }
+
+    fn on_signals(&mut self) -> Result<Option<u8>, String> {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            match info.ssi_signo as i32 {
+                libc::SIGCHLD => self.orphans = true,
+                libc::SIGHUP => self.tell(&Message::Reload),
+                _ => {
+                    self.terminating = true;
+                    self.systemd.stopping();
+                    if self.keeper.running.is_none() && self.table.0.is_empty() {
+                        return Ok(Some(0));
+                    }
+                    self.tell(&Message::Terminate);
+                }
+            }
+        }
+        self.reap_orphans();
+        Ok(None)
+    }
+
+    /// Descendants whose own parent died come to us, the subreaper, and are of no interest once dead. A zombie that the
+    /// daemon has not dealt with yet hides those behind it; they are looked for again when it is reaped.
+    pub(super) fn reap_orphans(&mut self) {
+        while self.orphans {
+            match pidfd::peek_any() {
+                Ok(Some(pid)) if self.is_known(pid) => return,
+                Ok(Some(pid)) => {
+                    let _ = pidfd::reap_pid(pid);
+                }
+                Ok(None) | Err(_) => self.orphans = false,
+            }
+        }
+    }
+
+    fn is_known(&self, pid: i32) -> bool {
+        self.keeper.running.as_ref().is_some_and(|running| running.child.pid == pid) || self.table.has_pid(pid)
+    }
+}
+
+/// The environment that the daemon gets: ours, but for what is between systemd and us.
+pub fn daemon_environment() -> Vec<CString> {
+    use std::os::unix::ffi::OsStrExt;
+    std::env::vars_os()
+        .filter(|(name, _)| name != "NOTIFY_SOCKET")
+        .filter_map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok())
+        .collect()
+}

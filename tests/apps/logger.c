@@ -1,0 +1,82 @@
+/* Prints numbered lines of exactly LENGTH bytes, newline included, as fast as it is allowed to.
+ *
+ *     logger LINES [LENGTH] [wait] [tag=X] [file=FILE]
+ *
+ * Lines go out in writes of 4 KiB that cut lines anywhere, as stdio's do. A line is `X 000000001234 ` and a filling that
+ * follows from the number, so that a lost, doubled or torn line shows. `wait`: stay after the last line; otherwise exit
+ * at once, with the last bytes still in the pipe. `file=FILE`: append CLOCK_MONOTONIC in ns and the pid, once before the
+ * first line and once after the last. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static char buffer[4096];
+static size_t filled;
+
+static void note(int file)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	char line[64];
+	int length = snprintf(line, sizeof line, "%lld %d\n", now.tv_sec * 1000000000LL + now.tv_nsec, getpid());
+	if (file >= 0 && write(file, line, length) != length)
+		_exit(74);
+}
+
+static void flush(void)
+{
+	for (size_t done = 0; done < filled;) {
+		ssize_t written = write(1, buffer + done, filled - done);
+		if (written < 0)
+			_exit(74);
+		done += written;
+	}
+	filled = 0;
+}
+
+static void put(const char *bytes, size_t length)
+{
+	while (length) {
+		size_t part = sizeof buffer - filled < length ? sizeof buffer - filled : length;
+		memcpy(buffer + filled, bytes, part);
+		filled += part, bytes += part, length -= part;
+		if (filled == sizeof buffer)
+			flush();
+	}
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return 64;
+	long lines = atol(argv[1]);
+	size_t length = argc > 2 && atol(argv[2]) > 0 ? atol(argv[2]) : 100;
+	const char *tag = "L";
+	int stay = 0, file = -1;
+	for (int i = 2; i < argc; i++) {
+		if (strncmp(argv[i], "tag=", 4) == 0)
+			tag = argv[i] + 4;
+		if (strncmp(argv[i], "file=", 5) == 0)
+			file = open(argv[i] + 5, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+		stay |= strcmp(argv[i], "wait") == 0;
+	}
+	char *line = malloc(length + 64);
+	if (!line)
+		return 71;
+	note(file);
+	for (long number = 0; number < lines; number++) {
+		size_t head = sprintf(line, "%s %012ld ", tag, number);
+		if (head < length - 1)
+			memset(line + head, 'a' + number % 26, length - 1 - head);
+		line[length - 1] = '\n';
+		put(line, length);
+	}
+	flush();
+	note(file);
+	while (stay)
+		pause();
+	return 0;
+}

@@ -1,0 +1,650 @@
+//! What holds of the core whatever happens: random requests, crashes, delays and deaths of the daemon, and after each
+//! step one checker for each invariant of the design.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use stead::core::{Desired, Effect, Event, Runtime, State, World};
+use stead::model::exit::Exit;
+use stead::model::ids::{AppName, InstanceId, JobId, ProcId, Slot};
+use stead::model::request::{Request, ScaleTo};
+use stead::model::selector::{Generation, Selector};
+use stead::model::signal::Signal;
+use stead::model::spec::{AppSpec, Replace, Restart};
+use stead::model::status::{InstanceView, Snapshot, Status};
+use stead::model::time::{Mono, Now, Wall};
+
+use crate::scenario::{brief, spec};
+
+/// What happens next. Numbers choose among what there is at that moment.
+#[derive(Debug, Clone)]
+enum Op {
+    Deploy {
+        app: u8,
+        variant: u8,
+        instances: u8,
+    },
+    Ask {
+        what: u8,
+        whom: u8,
+    },
+    Scale {
+        app: u8,
+        to: u8,
+    },
+    /// The next answer to some proc's effects arrives.
+    Deliver(u8),
+    Ready(u8),
+    Crash {
+        whom: u8,
+        code: u8,
+    },
+    Listens(u8),
+    OverMemory(u8),
+    Pass(u8),
+    /// The daemon dies after a save, before it acted on what the next event made of it.
+    DieBeforeActing,
+    /// The daemon dies between the two writes of the next request.
+    DieBetweenWrites,
+    Reboot,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => (0..3u8, 0..3u8, 1..5u8).prop_map(|(app, variant, instances)| Op::Deploy { app, variant, instances }),
+        5 => (any::<u8>(), any::<u8>()).prop_map(|(what, whom)| Op::Ask { what, whom }),
+        1 => (0..3u8, any::<u8>()).prop_map(|(app, to)| Op::Scale { app, to }),
+        20 => any::<u8>().prop_map(Op::Deliver),
+        8 => any::<u8>().prop_map(Op::Ready),
+        3 => (any::<u8>(), any::<u8>()).prop_map(|(whom, code)| Op::Crash { whom, code }),
+        1 => any::<u8>().prop_map(Op::Listens),
+        1 => any::<u8>().prop_map(Op::OverMemory),
+        5 => any::<u8>().prop_map(Op::Pass),
+        1 => Just(Op::DieBeforeActing),
+        1 => Just(Op::DieBetweenWrites),
+        1 => prop_oneof![9 => Just(Op::DieBeforeActing), 1 => Just(Op::Reboot)],
+    ]
+}
+
+/// A proc as the machine has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Starting,
+    Alive,
+    /// Its end is on the way to the daemon.
+    Dying,
+    Reaped,
+}
+
+struct Machine {
+    world: World,
+    /// Saved and loaded before every step; must never differ.
+    twin: World,
+    now: Mono,
+    bodies: BTreeMap<ProcId, Body>,
+    /// Answers on their way, in order for each proc.
+    answers: BTreeMap<ProcId, VecDeque<Event>>,
+    open: BTreeSet<JobId>,
+    next_job: u64,
+    chance: u64,
+    /// From now on nothing fails any more.
+    calm: bool,
+    lose_next: bool,
+    tear_next: bool,
+    log: Vec<String>,
+}
+
+fn saved(world: &World) -> (Desired, Runtime) {
+    let desired = serde_json::to_string(&world.desired()).unwrap();
+    let runtime = serde_json::to_string(&world.runtime()).unwrap();
+    (serde_json::from_str(&desired).unwrap(), serde_json::from_str(&runtime).unwrap())
+}
+
+fn loaded(world: &World) -> World {
+    let (desired, runtime) = saved(world);
+    World::restore(desired, runtime)
+}
+
+fn app_spec(app: u8, variant: u8, instances: u8) -> AppSpec {
+    let mut spec = spec(["auto", "fresh", "stale"][app as usize]);
+    spec.replace = [Replace::Auto, Replace::NewFirst, Replace::OldFirst][app as usize];
+    spec.restart = [Restart::Always, Restart::Always, Restart::OnFailure][app as usize];
+    spec.max_restarts = 4;
+    spec.cwd = format!("/{variant}");
+    spec.instances = u32::from(instances);
+    spec
+}
+
+impl Machine {
+    fn new(chance: u64) -> Self {
+        Self {
+            world: World::new(chance),
+            twin: World::new(chance),
+            now: Mono(1),
+            bodies: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            open: BTreeSet::new(),
+            next_job: 1,
+            chance,
+            calm: false,
+            lose_next: false,
+            tear_next: false,
+            log: vec![],
+        }
+    }
+
+    fn time(&self) -> Now {
+        Now { mono: self.now, wall: Wall(self.now.0) }
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        !self.calm && (self.chance >> 33).is_multiple_of(n)
+    }
+
+    fn say(&mut self, line: String) {
+        self.log.push(line);
+    }
+
+    fn story(&self) -> String {
+        format!("\n--- what happened\n{}\n---", self.log.join("\n"))
+    }
+
+    // One step, and everything that must hold of it.
+
+    fn step(&mut self, event: Event) {
+        self.say(format!("[{:>12}] <- {}", self.now.0, brief(&format!("{event:?}"))));
+        if self.tear_next && matches!(event, Event::Request { .. }) {
+            self.tear_next = false;
+            return self.die_between_writes(event);
+        }
+        let before = self.world.snapshot();
+        let desired = self.world.desired();
+        let mut out = Vec::new();
+        self.world.step(self.time(), event.clone(), &mut out);
+        for effect in &out {
+            self.log.push(format!("                -> {}", brief(&format!("{effect:?}"))));
+        }
+        self.twin = loaded(&self.twin);
+        let mut twin_out = Vec::new();
+        self.twin.step(self.time(), event.clone(), &mut twin_out);
+        let story = self.story();
+        check_save_load_continue_equals_continue(&self.world, &self.twin, &out, &twin_out, &story);
+        check_desired_is_saved_first_and_only_when_it_changed(&desired, &self.world.desired(), &out, &story);
+        check_no_alarm(&out, &story);
+        check_no_effect_names_a_reaped_proc(&self.bodies, &out, &story);
+        let after = self.world.snapshot();
+        check_a_slot_is_never_started_twice(&after, &story);
+        check_no_more_run_than_wanted_and_no_more_live_than_allowed(&self.world, &after, &out, &story);
+        check_every_wait_has_a_deadline(&self.world, &story);
+        check_nothing_ready_is_stopped_before_its_replacement_is_ready(&before, &after, &event, &story);
+        check_no_newer_proc_is_replaced_by_an_older(&before, &after, &story);
+        check_old_first_apps_never_have_two_procs_in_a_slot(&after, &story);
+        self.take_jobs(&out);
+        if std::mem::take(&mut self.lose_next) {
+            self.say("                the daemon dies before it acts".into());
+            self.come_back();
+        } else {
+            self.act(out);
+        }
+    }
+
+    fn take_jobs(&mut self, out: &[Effect]) {
+        for effect in out {
+            match effect {
+                Effect::Accepted { job, .. } => assert!(self.open.insert(*job), "{job} taken twice{}", self.story()),
+                Effect::Done { job, .. } => assert!(self.open.remove(job), "{job} done twice{}", self.story()),
+                _ => {}
+            }
+        }
+    }
+
+    fn act(&mut self, out: Vec<Effect>) {
+        for effect in out {
+            match effect {
+                Effect::Spawn { proc, .. } => self.spawn(proc),
+                Effect::Drain { proc } => {
+                    if !self.one_in(3) {
+                        self.answer(Event::Drained { proc: proc.clone() }, &proc);
+                    }
+                }
+                Effect::Signal { proc, signal, .. } => {
+                    if signal == Signal::TERM && !self.one_in(3) {
+                        self.end(&proc, Exit::Code(0), false);
+                    }
+                }
+                Effect::Kill { proc } => {
+                    let exit = Exit::Signal { signal: Signal::KILL, core_dumped: false };
+                    self.end(&proc, exit, false);
+                }
+                Effect::Exit => self.exit(),
+                _ => {}
+            }
+        }
+    }
+
+    fn spawn(&mut self, proc: ProcId) {
+        // A daemon that has come back asks again for what is there already.
+        if self.bodies.contains_key(&proc) {
+            return;
+        }
+        if self.one_in(5) {
+            self.bodies.insert(proc.clone(), Body::Dying);
+            self.answer(Event::SpawnFailed { proc: proc.clone(), why: "chance".into() }, &proc);
+        } else {
+            self.bodies.insert(proc.clone(), Body::Starting);
+            let pid = proc.run.0 as i32;
+            self.answer(Event::Spawned { proc: proc.clone(), pid }, &proc);
+        }
+    }
+
+    fn answer(&mut self, event: Event, proc: &ProcId) {
+        self.answers.entry(proc.clone()).or_default().push_back(event);
+    }
+
+    /// The program ends, if it runs. One that is not started yet does not feel a kill.
+    fn end(&mut self, proc: &ProcId, exit: Exit, oom: bool) {
+        if self.bodies.get(proc) == Some(&Body::Alive) {
+            self.bodies.insert(proc.clone(), Body::Dying);
+            self.answer(Event::Exited { proc: proc.clone(), exit, oom }, proc);
+            self.answer(Event::Gone { proc: proc.clone() }, proc);
+        }
+    }
+
+    fn exit(&mut self) {
+        let left: Vec<_> = self.bodies.iter().filter(|(_, body)| **body != Body::Reaped).collect();
+        assert!(left.is_empty(), "exit while {left:?} live{}", self.story());
+        assert!(self.open.is_empty(), "exit while {:?} are open{}", self.open, self.story());
+        self.boot();
+    }
+
+    fn boot(&mut self) {
+        let (desired, _) = saved(&self.world);
+        self.world = World::from_desired(desired.clone(), self.chance);
+        self.twin = World::from_desired(desired, self.chance);
+        self.say("                a new daemon begins from what is on disk".into());
+    }
+
+    /// A new daemon takes up what was saved and compares it with what there is.
+    fn come_back(&mut self) {
+        self.world = loaded(&self.world);
+        self.twin = loaded(&self.twin);
+        let known: Vec<(ProcId, bool)> = self
+            .world
+            .procs()
+            .filter(|p| p.state.child().is_none() && !matches!(p.state, State::Spawning { .. }))
+            .map(|p| (p.proc.clone(), self.bodies.contains_key(&p.proc)))
+            .collect();
+        for (proc, there) in known {
+            if !there {
+                self.bodies.insert(proc.clone(), Body::Dying);
+                self.answer(Event::SpawnFailed { proc: proc.clone(), why: "never ran".into() }, &proc);
+            }
+        }
+        let outstanding = self.world.outstanding();
+        self.say(format!("                outstanding: {}", outstanding.len()));
+        self.act(outstanding);
+    }
+
+    fn die_between_writes(&mut self, event: Event) {
+        let (_, runtime) = saved(&self.world);
+        let mut ahead = loaded(&self.world);
+        ahead.step(self.time(), event, &mut Vec::new());
+        let (desired, _) = saved(&ahead);
+        self.say("                the daemon dies between its two writes".into());
+        self.world = World::restore(desired.clone(), runtime.clone());
+        self.twin = World::restore(desired, runtime);
+        self.come_back();
+    }
+
+    // What can happen.
+
+    fn run(&mut self, op: Op) {
+        match op {
+            Op::Deploy { app, variant, instances } => {
+                self.ask(Request::Deploy { specs: vec![app_spec(app, variant, instances)] });
+            }
+            Op::Ask { what, whom } => {
+                let selectors = vec![self.selector(whom, what >= 250)];
+                self.ask(match what {
+                    0..60 => Request::Start { selectors },
+                    60..130 => Request::Restart { selectors },
+                    130..180 => Request::Stop { selectors },
+                    180..205 => Request::Kill { selectors },
+                    205..225 => Request::Reset { selectors },
+                    225..235 => Request::Signal { selectors, signal: Signal::HUP },
+                    235..248 => Request::Delete { selectors: vec![Selector::parse("auto").unwrap()] },
+                    248..250 => Request::Shutdown,
+                    250..253 => Request::Stop { selectors },
+                    253..=255 => Request::Kill { selectors },
+                });
+            }
+            Op::Scale { app, to } => {
+                let to = match to % 6 {
+                    0 => ScaleTo::Configured,
+                    1 => ScaleTo::By(-1),
+                    n => ScaleTo::Count(u32::from(n)),
+                };
+                self.ask(Request::Scale { app: app_spec(app, 0, 1).name, to });
+            }
+            Op::Deliver(n) => self.deliver(n),
+            Op::Ready(n) => {
+                if let Some(proc) = self.nth(n, |body| body == Body::Alive) {
+                    self.step(Event::Ready { proc });
+                }
+            }
+            Op::Crash { whom, code } => {
+                if let Some(proc) = self.nth(whom, |body| body == Body::Alive) {
+                    self.end(&proc, Exit::Code(i32::from(code % 3)), code > 200);
+                }
+            }
+            Op::Listens(n) => {
+                if let Some(proc) = self.nth(n, |body| body != Body::Starting) {
+                    self.step(Event::Listens { proc });
+                }
+            }
+            Op::OverMemory(n) => {
+                if let Some(proc) = self.nth(n, |body| body != Body::Starting) {
+                    self.step(Event::OverMemory { proc });
+                }
+            }
+            Op::Pass(n) => self.pass(Duration::from_millis([0, 10, 200, 1500, 11_000, 40_000][n as usize % 6])),
+            Op::DieBeforeActing => self.lose_next = true,
+            Op::DieBetweenWrites => self.tear_next = true,
+            Op::Reboot => {
+                self.bodies.values_mut().for_each(|body| *body = Body::Reaped);
+                self.answers.clear();
+                self.open.clear();
+                self.boot();
+            }
+        }
+    }
+
+    fn ask(&mut self, request: Request) {
+        let job = JobId(self.next_job);
+        self.next_job += 1;
+        self.step(Event::Request { job, request });
+    }
+
+    fn selector(&self, whom: u8, of_generation: bool) -> Selector {
+        let text = ["all", "auto", "fresh", "stale", "auto/0", "fresh/1", "stale/0", "/s/"][whom as usize % 8];
+        let prefix = ["queue:", "new:", "running:", "old:", "marked:"][whom as usize / 8 % 5];
+        let text = if of_generation { format!("{prefix}{text}") } else { text.to_owned() };
+        Selector::parse(&text).unwrap()
+    }
+
+    fn nth(&self, n: u8, which: impl Fn(Body) -> bool) -> Option<ProcId> {
+        let fitting: Vec<_> = self.bodies.iter().filter(|(_, body)| which(**body)).map(|(proc, _)| proc).collect();
+        let len = fitting.len().max(1);
+        fitting.get(n as usize % len).map(|proc| (*proc).clone())
+    }
+
+    fn deliver(&mut self, n: u8) {
+        let waiting: Vec<ProcId> = self.answers.iter().filter(|(_, q)| !q.is_empty()).map(|(p, _)| p.clone()).collect();
+        let Some(proc) = waiting.get(n as usize % waiting.len().max(1)).cloned() else { return };
+        let Some(event) = self.answers.get_mut(&proc).and_then(VecDeque::pop_front) else { return };
+        match event {
+            Event::Spawned { .. } => {
+                self.bodies.insert(proc, Body::Alive);
+            }
+            Event::SpawnFailed { .. } | Event::Gone { .. } => {
+                self.bodies.insert(proc, Body::Reaped);
+            }
+            _ => {}
+        }
+        self.step(event);
+    }
+
+    fn pass(&mut self, span: Duration) {
+        self.now = self.now + span;
+        if self.world.next_deadline().is_some_and(|at| at <= self.now) {
+            self.step(Event::Deadline);
+            let next = self.world.next_deadline();
+            assert!(next.is_none_or(|at| at > self.now), "a deadline that was met is still due{}", self.story());
+        }
+    }
+
+    /// Nothing fails any more: every answer comes, everything becomes ready, every deadline is met. Ends when the world
+    /// has nothing left to wait for.
+    fn leave_alone(&mut self) {
+        self.calm = true;
+        (self.lose_next, self.tear_next) = (false, false);
+        for _ in 0..3000 {
+            if self.answers.values().any(|q| !q.is_empty()) {
+                self.deliver(0);
+            } else if let Some(proc) = self.booting() {
+                self.step(Event::Ready { proc });
+            } else if let Some(at) = self.world.next_deadline() {
+                self.now = self.now.max(at);
+                self.step(Event::Deadline);
+            } else {
+                return;
+            }
+        }
+        panic!("the world does not settle{}", self.story());
+    }
+
+    fn booting(&self) -> Option<ProcId> {
+        self.world.procs().find(|p| matches!(p.state, State::New { .. })).map(|p| p.proc)
+    }
+}
+
+// The invariants.
+
+fn check_no_alarm(out: &[Effect], story: &str) {
+    let alarm = out.iter().find(|effect| matches!(effect, Effect::Alarm(_)));
+    assert!(alarm.is_none(), "{alarm:?}{story}");
+}
+
+fn check_no_effect_names_a_reaped_proc(bodies: &BTreeMap<ProcId, Body>, out: &[Effect], story: &str) {
+    for effect in out {
+        match effect {
+            Effect::Spawn { proc, .. } => assert!(!bodies.contains_key(proc), "{proc} is spawned twice{story}"),
+            Effect::Drain { proc } | Effect::Signal { proc, .. } | Effect::Kill { proc } => {
+                assert!(bodies.get(proc) != Some(&Body::Reaped), "{effect:?} names a reaped proc{story}");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check_a_slot_is_never_started_twice(after: &Snapshot, story: &str) {
+    for view in instances(after) {
+        let coming = |g: Generation| matches!(g, Generation::Queue | Generation::New);
+        let incoming = view.procs.iter().filter(|p| coming(p.generation)).count();
+        assert!(incoming <= 1, "{} is started {incoming} times{story}", view.instance);
+    }
+}
+
+fn check_no_more_run_than_wanted_and_no_more_live_than_allowed(
+    world: &World,
+    after: &Snapshot,
+    out: &[Effect],
+    story: &str,
+) {
+    for app in &after.apps {
+        let running = app.slots.iter().flat_map(|i| &i.procs).filter(|p| p.ready).count();
+        assert!(running <= app.instances as usize, "{running} of {} run{story}", app.spec.name);
+        let spawned =
+            |effect: &Effect| matches!(effect, Effect::Spawn { proc, .. } if proc.instance.app == app.spec.name);
+        let alive = world.procs().filter(|p| p.proc.instance.app == app.spec.name).count();
+        let allowed = app.instances + app.spec.max_surge.of(app.instances);
+        // A scale down leaves more alive than that for a while; what matters is that none is added.
+        let added = out.iter().any(spawned);
+        assert!(!added || alive <= allowed as usize, "{alive} of {} live{story}", app.spec.name);
+    }
+}
+
+fn check_every_wait_has_a_deadline(world: &World, story: &str) {
+    for known in world.procs() {
+        let Some(at) = known.state.deadline() else {
+            assert!(matches!(known.state, State::Running { .. }), "{} waits for ever{story}", known.proc);
+            continue;
+        };
+        assert!(world.next_deadline().is_some_and(|next| next <= at), "{} would be forgotten{story}", known.proc);
+    }
+}
+
+/// For apps that are replaced new-first: a ready instance leaves only by its own death, by a person's wish, or for one
+/// that is ready.
+fn check_nothing_ready_is_stopped_before_its_replacement_is_ready(
+    before: &Snapshot,
+    after: &Snapshot,
+    event: &Event,
+    story: &str,
+) {
+    let taken_down = match event {
+        Event::Request { request, .. } => match request {
+            Request::Start { .. } | Request::Restart { .. } | Request::Signal { .. } | Request::Reset { .. } => false,
+            Request::Deploy { .. } | Request::Scale { .. } => true,
+            Request::Stop { .. } | Request::Kill { .. } | Request::Delete { .. } | Request::Shutdown => true,
+        },
+        // Its own death; and a restored world may learn at its first deadline what a person had wished.
+        Event::Exited { .. } | Event::Deadline => true,
+        _ => false,
+    };
+    let fresh = |view: &&InstanceView| view.instance.app.as_str() == "fresh" && view.status == Status::Running;
+    for view in instances(before).filter(fresh) {
+        let now = instances(after).find(|other| other.instance == view.instance);
+        let still = now.is_some_and(|now| now.status == Status::Running);
+        let surplus = now.is_none() || !within_count(after, &view.instance);
+        let by_deploy = matches!(event, Event::Request { request: Request::Deploy { .. } | Request::Scale { .. }, .. });
+        if by_deploy {
+            assert!(still || surplus, "{} was ready and is not{story}", view.instance);
+        } else {
+            assert!(still || taken_down, "{} was ready and is not{story}", view.instance);
+        }
+    }
+}
+
+fn check_no_newer_proc_is_replaced_by_an_older(before: &Snapshot, after: &Snapshot, story: &str) {
+    for view in instances(before) {
+        let running = |view: &InstanceView| view.procs.iter().find(|p| p.ready).map(|p| (p.revision, p.proc.run));
+        let (Some(was), Some(now)) = (running(view), instances(after).find(|o| o.instance == view.instance)) else {
+            continue;
+        };
+        let is = running(now);
+        assert!(is.is_none_or(|is| is >= was), "{} went from {was:?} to {is:?}{story}", view.instance);
+    }
+}
+
+fn check_old_first_apps_never_have_two_procs_in_a_slot(after: &Snapshot, story: &str) {
+    for view in instances(after).filter(|view| view.instance.app.as_str() == "stale") {
+        let alive = view.procs.iter().filter(|p| p.generation != Generation::Queue).count();
+        assert!(alive <= 1, "{} has {alive} procs{story}", view.instance);
+    }
+}
+
+fn check_save_load_continue_equals_continue(
+    world: &World,
+    twin: &World,
+    out: &[Effect],
+    twin_out: &[Effect],
+    story: &str,
+) {
+    assert_eq!(out, twin_out, "saved and loaded, it acts otherwise{story}");
+    assert_eq!(world.snapshot(), twin.snapshot(), "saved and loaded, it looks otherwise{story}");
+    assert_eq!(world.next_deadline(), twin.next_deadline(), "saved and loaded, it waits otherwise{story}");
+}
+
+fn check_desired_is_saved_first_and_only_when_it_changed(
+    before: &Desired,
+    after: &Desired,
+    out: &[Effect],
+    story: &str,
+) {
+    let saves = out.iter().filter(|effect| **effect == Effect::SaveDesired).count();
+    if before == after {
+        return;
+    }
+    assert_eq!(saves, 1, "what people asked for changed and is not saved{story}");
+    assert_eq!(out.first(), Some(&Effect::SaveDesired), "it acts before it saves{story}");
+}
+
+fn check_settled(machine: &Machine) {
+    let story = machine.story();
+    assert!(machine.open.is_empty() || machine.open.iter().all(|job| !machine.world.is_open(*job)), "open{story}");
+    for view in instances(&machine.world.snapshot()) {
+        let settled = matches!(view.status, Status::Running | Status::Errored | Status::Stopped);
+        assert!(settled, "{} is {} for good{story}", view.instance, view.status);
+        assert!(view.procs.len() <= 1, "{} has leftovers{story}", view.instance);
+    }
+}
+
+fn check_at_full_strength_on_the_newest_revision(machine: &Machine) {
+    let story = machine.story();
+    for app in &machine.world.snapshot().apps {
+        assert_eq!(app.slots.len(), app.instances as usize, "{}{story}", app.spec.name);
+        for view in &app.slots {
+            assert_eq!(view.status, Status::Running, "{}{story}", view.instance);
+            assert!(!view.outdated && view.procs[0].revision == app.revision, "{} is old{story}", view.instance);
+        }
+    }
+}
+
+fn instances(snapshot: &Snapshot) -> impl Iterator<Item = &InstanceView> {
+    snapshot.apps.iter().flat_map(|app| &app.slots)
+}
+
+fn within_count(snapshot: &Snapshot, instance: &InstanceId) -> bool {
+    let app = snapshot.apps.iter().find(|app| app.spec.name == instance.app);
+    app.is_some_and(|app| instance.slot < Slot(app.instances))
+}
+
+fn play(chance: u64, ops: Vec<Op>) {
+    let mut machine = Machine::new(chance);
+    machine.run(Op::Deploy { app: 1, variant: 0, instances: 3 });
+    machine.run(Op::Deploy { app: 2, variant: 0, instances: 2 });
+    for op in ops {
+        machine.run(op);
+    }
+    machine.leave_alone();
+    check_settled(&machine);
+    // Whatever went wrong before, a person who starts everything gets everything.
+    if !machine.world.snapshot().apps.is_empty() {
+        machine.ask(Request::Start { selectors: vec![Selector::parse("all").unwrap()] });
+        machine.leave_alone();
+        check_settled(&machine);
+        check_at_full_strength_on_the_newest_revision(&machine);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_every_invariant_holds_and_the_world_settles(
+        chance in any::<u64>(),
+        ops in prop::collection::vec(op(), 1..120),
+    ) {
+        play(chance, ops);
+    }
+
+    #[test]
+    fn a_run_number_is_never_given_twice_not_even_after_a_reboot(chance in any::<u64>(), crashes in 0..3000u32) {
+        let mut machine = Machine::new(chance);
+        machine.calm = true;
+        let name = AppName::parse("auto").unwrap();
+        machine.run(Op::Deploy { app: 0, variant: 0, instances: 1 });
+        let (mut world, mut out) = (loaded(&machine.world), Vec::new());
+        let mut highest = 0;
+        for n in 0..=crashes.min(1200) {
+            let known = world.procs().next().map(|p| p.proc);
+            let Some(proc) = known else { break };
+            prop_assert!(proc.run.0 > highest && proc.instance.app == name);
+            highest = proc.run.0;
+            let now = Now { mono: Mono(1 + u64::from(n) * 60_000_000_000), wall: Wall(0) };
+            let later = Now { mono: Mono(now.mono.0 + 50_000_000_000), wall: Wall(0) };
+            world.step(now, Event::Spawned { proc: proc.clone(), pid: 1 }, &mut out);
+            world.step(now, Event::Ready { proc: proc.clone() }, &mut out);
+            world.step(later, Event::Exited { proc: proc.clone(), exit: Exit::Code(1), oom: false }, &mut out);
+            world.step(later, Event::Gone { proc }, &mut out);
+        }
+        let (desired, _) = saved(&world);
+        let mut reborn = World::from_desired(desired, chance);
+        reborn.step(Now { mono: Mono(1), wall: Wall(0) }, Event::Deadline, &mut out);
+        let first = reborn.procs().next().map(|p| p.proc.run.0);
+        prop_assert!(first.is_some_and(|first| first > highest), "{first:?} after {highest}");
+    }
+}
