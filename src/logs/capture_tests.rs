@@ -1,5 +1,6 @@
 //! The thread on real pipes and files: order, bytes, EOF, full disks, hangs, and daemons that die at every step.
 
+use std::cmp::Reverse;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::*;
 use crate::logs::file::{Opener, Place, scratch};
 use crate::logs::format::{PIECE_MAX, Tail, format_batch, parse_cri};
-use crate::logs::record::{FileId, InMemory, Phase, Record};
+use crate::logs::record::{FileId, InFile, InMemory, Phase, Record};
 use crate::logs::trash::PIPE_SIZE;
 use crate::model::spec::LogFormat;
 use crate::sys::stream::{splice, tee, wide_pipe};
@@ -209,8 +210,6 @@ fn rotation_cuts_between_lines_and_loses_none() {
     assert!(numbers == (0..20_000).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
-use std::cmp::Reverse;
-
 /// A file that fails, or hangs, until it is told not to.
 fn outside(open: Opener) -> Arc<Target> {
     let place = Place::Outside { path: "/outside".to_owned(), open };
@@ -365,4 +364,87 @@ fn a_file_that_was_flushed_or_moved_meanwhile_is_not_filled_again() {
     bench.sync();
     assert!(fs::read_to_string(bench.dir.join("api/0.log.1")).unwrap().ends_with(" stdout F one\n"));
     assert_eq!(bench.log(), b"");
+}
+
+/// Not a test by itself: the daemon that the next test kills. Its fds are those of its parent, the holder.
+#[test]
+fn a_daemon_captures_until_it_is_killed() {
+    let Ok(dir) = std::env::var("STEAD_TEST_CAPTURE") else { return };
+    let holder = |fd: &str| format!("/proc/{}/fd/{}", std::os::unix::process::parent_id(), std::env::var(fd).unwrap());
+    let open = |fd: &str, write: bool| {
+        let file = File::options().read(!write).write(write).open(holder(fd));
+        OwnedFd::from(file.unwrap())
+    };
+    let Target { place, format, .. } = (*target(LogFormat::Cri)).clone();
+    let target = Arc::new(Target { place, format, max_size: 1 << 20, max_files: 1000 });
+    let stream = LogStream::Out;
+    let streams = vec![Stream { key: StreamKey(1), pipe: open("PIPE", false), stream, label: "api/0".into(), target }];
+    let trash = Trash::new(open("TRASH_READ", false), open("TRASH_WRITE", true)).unwrap();
+    let record = File::options().read(true).write(true).open(Path::new(&dir).join("record")).unwrap();
+    let (sender, reports) = channel();
+    let report: Reporter = Arc::new(move |report| drop(sender.send(report)));
+    let store = Box::new(InFile::new(record, 0));
+    let settings = Settings { store, trash, clock: clock(), report, log_stall: DEADLINE };
+    let capture = Capture::start(Path::new(&dir), settings, streams).unwrap();
+    assert_eq!(reports.recv().unwrap(), Report::Closed(StreamKey(1)));
+    drop(capture);
+}
+
+#[test]
+fn a_daemon_killed_over_and_over_writes_every_line_once() {
+    const LINES: usize = 300_000;
+    const KILLS: u64 = 40;
+    let dir = scratch("killed");
+    File::create(dir.join("record")).unwrap();
+    let (stream, mut app) = stream_of(1, LogStream::Out, &target(LogFormat::Cri));
+    let (trash_read, trash_write) = wide_pipe(PIPE_SIZE).unwrap();
+    let numbered = |number: usize| format!("{number} {}", "x".repeat(number * 7919 % 160));
+    let writer = std::thread::spawn(move || {
+        let text: String = (0..LINES).map(|number| numbered(number) + "\n").collect();
+        // Odd pieces, so that looks end within lines.
+        text.as_bytes().chunks(3001).for_each(|piece| app.write_all(piece).unwrap());
+    });
+    let start = || {
+        let number = |fd: &OwnedFd| std::os::fd::AsRawFd::as_raw_fd(fd).to_string();
+        std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "logs::capture::tests::a_daemon_captures_until_it_is_killed"])
+            .env("STEAD_TEST_CAPTURE", &dir)
+            .env("PIPE", number(&stream.pipe))
+            .env("TRASH_READ", number(&trash_read))
+            .env("TRASH_WRITE", number(&trash_write))
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let files = || {
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(dir.join("api")).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+        files.sort_by_key(|path| Reverse(path.extension().unwrap().to_str().unwrap().parse::<u32>().unwrap_or(0)));
+        files
+    };
+    let written = || files().iter().filter_map(|file| fs::metadata(file).ok()).map(|seen| seen.len()).sum::<u64>();
+    let total = (0..LINES).map(|number| numbered(number).len() as u64 + 41).sum::<u64>();
+    for kill in 1..=KILLS {
+        let mut daemon = start();
+        // Each is killed at another place, as soon as the log is that long.
+        while written() < total * kill / (KILLS + 1) && daemon.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+    }
+    let mut last = start();
+    writer.join().unwrap();
+    assert!(last.wait().unwrap().success());
+    let mut next = 0;
+    for file in files() {
+        let text = fs::read(&file).unwrap();
+        for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+            let line = parse_cri(line).unwrap_or_else(|| panic!("torn: {:?}", String::from_utf8_lossy(line)));
+            assert_eq!(String::from_utf8_lossy(&line.text), numbered(next), "in {}", file.display());
+            next += 1;
+        }
+    }
+    assert_eq!(next, LINES);
+    fs::remove_dir_all(dir).unwrap();
 }

@@ -10,9 +10,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::model::ids::{AppName, Slot};
+use crate::model::ids::{AppName, InstanceId, Slot};
 use crate::model::logframe::LogStream;
-use crate::model::spec::LogFormat;
+use crate::model::spec::{LogFormat, LogSettings};
 use crate::sys::open::{make_dir, names, open_append, open_dir, open_root, set_group, unlink};
 
 use super::record::{FileId, Record, missing};
@@ -67,6 +67,31 @@ pub struct Target {
     pub max_size: u64,
     /// Rotated files kept beside the current one.
     pub max_files: u32,
+}
+
+impl Place {
+    /// Where a stream of an instance goes by its app's settings. `many` as for `file_name`; `open` makes the opener of a
+    /// file outside, for appending or for reading.
+    pub fn of(
+        settings: &LogSettings,
+        instance: &InstanceId,
+        many: bool,
+        stream: LogStream,
+        gid: Option<u32>,
+        open: impl FnOnce(&str) -> Opener,
+    ) -> Place {
+        let outside = match stream {
+            LogStream::Out => &settings.out_file,
+            LogStream::Err => &settings.error_file,
+        };
+        match outside {
+            Some(path) => Place::Outside { path: path.clone(), open: open(path) },
+            None => {
+                let file = file_name(settings.format, &instance.app, instance.slot, many, stream);
+                Place::Kept { app: instance.app.clone(), file, gid }
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Place {

@@ -1,1 +1,8 @@
+//! What instances use: memory, CPU, tasks, file descriptors.
+//! Owns: reading it from cgroups and procfs when somebody asks.
+//! Never: samples on a timer, keeps a history beyond what a CPU share needs, or decides about what it sees.
 
+#![forbid(unsafe_code)]
+
+pub mod parse;
+pub mod sampler;

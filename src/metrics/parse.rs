@@ -1,0 +1,194 @@
+//! The kernel's text files, read.
+//! Owns: the parsers of the hot path, each total: any bytes give an answer or None, never a panic.
+//! Never: opens a file.
+
+/// A file that holds one number. `max`, as limits may read, is None.
+pub fn number(text: &[u8]) -> Option<u64> {
+    digits(text.trim_ascii())
+}
+
+fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |sum, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// The value of `key` in a file of `key value` lines: memory.stat, cpu.stat, memory.events.
+pub fn field(text: &[u8], key: &[u8]) -> Option<u64> {
+    text.split(|byte| *byte == b'\n').find_map(|line| {
+        let rest = line.strip_prefix(key)?.strip_prefix(b" ")?;
+        digits(rest.trim_ascii())
+    })
+}
+
+/// The numbers of a file that holds one on each line: cgroup.procs, cgroup.threads.
+pub fn pids(text: &[u8]) -> impl Iterator<Item = i32> {
+    text.split(|byte| *byte == b'\n').filter_map(digits).filter_map(|pid| i32::try_from(pid).ok())
+}
+
+/// Memory that reclaim cannot give back, in bytes, from a v2 `memory.stat` and `memory.swap.current`: what
+/// `max_memory_restart` is compared with. Page cache is not in it: the kernel takes that back by itself.
+pub fn memory_that_counts_v2(stat: &[u8], swap: u64) -> u64 {
+    const KEYS: [&[u8]; 7] =
+        [b"anon", b"shmem", b"kernel_stack", b"pagetables", b"percpu", b"sock", b"slab_unreclaimable"];
+    // vmalloc and sec_pagetables are left out: old kernels do not tell them, and they are small.
+    KEYS.iter().fold(swap, |sum, key| sum.saturating_add(field(stat, key).unwrap_or(0)))
+}
+
+/// The same from a v1 `memory.stat`, which says nothing of kernel memory. `total_` keys count children, as v2 does.
+/// Kernel memory is known on v1 only with its reclaimable part, so it is left out: a cache must not restart an app.
+pub fn memory_that_counts_v1(stat: &[u8]) -> u64 {
+    const KEYS: [&[u8]; 3] = [b"total_rss", b"total_shmem", b"total_swap"];
+    KEYS.iter().fold(0, |sum: u64, key| sum.saturating_add(field(stat, key).unwrap_or(0)))
+}
+
+/// What `/proc/PID/status` says, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Status {
+    pub anon: u64,
+    /// Mapped files, without shared memory.
+    pub file: u64,
+    pub shmem: u64,
+    /// The most that was ever resident.
+    pub peak: u64,
+    pub threads: u64,
+}
+
+/// Fields that are missing, as those of memory are for a zombie, are 0.
+pub fn status(text: &[u8]) -> Status {
+    let mut status = Status::default();
+    // One walk: this runs for every process of every instance.
+    for line in text.split(|byte| *byte == b'\n') {
+        let Some((key, value)) = split_at_colon(line) else { continue };
+        let place = match key {
+            b"RssAnon" => &mut status.anon,
+            b"RssFile" => &mut status.file,
+            b"RssShmem" => &mut status.shmem,
+            b"VmHWM" => &mut status.peak,
+            b"Threads" => {
+                status.threads = digits(value).unwrap_or(0);
+                // The fields wanted all stand before this one.
+                break;
+            }
+            _ => continue,
+        };
+        let kib = value.strip_suffix(b" kB").and_then(digits).unwrap_or(0);
+        *place = kib.saturating_mul(1024);
+    }
+    status
+}
+
+fn split_at_colon(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr::memchr(b':', line)?;
+    Some((&line[..colon], line[colon + 1..].trim_ascii()))
+}
+
+/// What `/proc/PID/stat` says of time and family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stat {
+    pub parent: i32,
+    /// User and system time of the process and of the children it has waited for, in clock ticks.
+    pub ticks: u64,
+    pub threads: u64,
+}
+
+/// The name in parentheses can hold anything, parentheses too, so fields are counted from the last of them.
+pub fn stat(text: &[u8]) -> Option<Stat> {
+    let after = memchr::memrchr(b')', text)? + 2;
+    let mut fields = text.get(after..)?.split(|byte| *byte == b' ');
+    // proc_pid_stat(5) numbers: state 3, ppid 4, utime 14, stime 15, cutime 16, cstime 17, num_threads 20.
+    let parent = fields.nth(1).and_then(digits).and_then(|pid| i32::try_from(pid).ok())?;
+    let utime = fields.nth(9).and_then(digits)?;
+    let mut ticks = utime;
+    for _ in 0..3 {
+        ticks = ticks.saturating_add(fields.next().and_then(digits)?);
+    }
+    let threads = fields.nth(2).and_then(digits)?;
+    Some(Stat { parent, ticks, threads })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_counts_on_v2_is_what_reclaim_cannot_take() {
+        let stat = b"anon 100\nfile 5000\nkernel 900\nkernel_stack 10\npagetables 20\nsec_pagetables 0\npercpu 1\n\
+                     sock 2\nvmalloc 0\nshmem 300\nfile_mapped 7\nslab_reclaimable 800\nslab_unreclaimable 40\nslab 840\n";
+        assert_eq!(memory_that_counts_v2(stat, 1000), 100 + 300 + 10 + 20 + 1 + 2 + 40 + 1000);
+    }
+
+    #[test]
+    fn what_counts_on_v1_is_of_the_whole_tree() {
+        let stat = b"cache 9\nrss 1\nshmem 1\nswap 1\ntotal_cache 900\ntotal_rss 100\ntotal_shmem 20\ntotal_swap 3\n";
+        assert_eq!(memory_that_counts_v1(stat), 123);
+    }
+
+    #[test]
+    fn a_key_is_not_found_within_another() {
+        assert_eq!(field(b"anon_thp 5\nanon 7\n", b"anon"), Some(7));
+        assert_eq!(field(b"anon_thp 5\n", b"anon"), None);
+        assert_eq!(field(b"anon x\n", b"anon"), None);
+    }
+
+    #[test]
+    fn a_limit_that_is_not_set_is_no_number() {
+        assert_eq!((number(b"max\n"), number(b"4096\n"), number(b"")), (None, Some(4096), None));
+        assert_eq!(number(b"99999999999999999999"), None);
+    }
+
+    #[test]
+    fn a_process_with_a_nasty_name_is_read_right() {
+        let text =
+            b"42 (a) R 1 (x) S 7 42 42 0 -1 4194560 100 0 0 0 11 22 33 44 20 0 5 0 123456 1000 50 18446744073709551615";
+        assert_eq!(stat(text), Some(Stat { parent: 7, ticks: 110, threads: 5 }));
+    }
+
+    #[test]
+    fn status_is_in_bytes() {
+        let text = b"Name:\tx\nVmHWM:\t    1000 kB\nRssAnon:\t 10 kB\nRssFile:\t 20 kB\nRssShmem:\t 30 kB\nThreads:\t4\nX:\t9\n";
+        let k = 1024;
+        assert_eq!(status(text), Status { anon: 10 * k, file: 20 * k, shmem: 30 * k, peak: 1000 * k, threads: 4 });
+    }
+
+    #[test]
+    fn our_own_files_are_read() {
+        let read = |name: &str| std::fs::read(format!("/proc/self/{name}")).unwrap();
+        let (status, stat) = (status(&read("status")), stat(&read("stat")).unwrap());
+        assert!(status.anon > 0 && status.peak >= status.anon && status.threads > 0);
+        assert!(stat.parent > 0 && stat.threads > 0);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_parsed_without_a_panic(text in proptest::collection::vec(any::<u8>(), 0..300)) {
+            number(&text);
+            field(&text, b"anon");
+            pids(&text).for_each(drop);
+            status(&text);
+            stat(&text);
+            memory_that_counts_v2(&text, u64::MAX);
+            memory_that_counts_v1(&text);
+        }
+
+        #[test]
+        fn any_text_of_fields_is_parsed_without_a_panic(text in "[0-9 ():\\nA-Za-z]{0,300}") {
+            stat(text.as_bytes());
+            status(text.as_bytes());
+            field(text.as_bytes(), b"a");
+        }
+
+        #[test]
+        fn numbers_come_back(value in any::<u64>(), list in proptest::collection::vec(1i32.., 0..20)) {
+            prop_assert_eq!(number(format!("{value}\n").as_bytes()), Some(value));
+            let text: String = list.iter().map(|pid| format!("{pid}\n")).collect();
+            prop_assert_eq!(pids(text.as_bytes()).collect::<Vec<_>>(), list);
+        }
+    }
+}
