@@ -27,20 +27,24 @@ impl Caller {
         // The variable is believed because only root's own environment is at stake: whoever can set it for a root
         // process can also ask for any user by name.
         let uid = variable("SUDO_UID").and_then(|uid| uid.parse::<u32>().ok()).filter(|uid| *uid != 0);
-        let sudo_user = uid.filter(|_| root).map(|uid| match User::from_uid(Uid::from_raw(uid)) {
-            Ok(Some(user)) => user.name,
-            // A uid without a name is as good to `user`.
-            Ok(None) | Err(_) => uid.to_string(),
-        });
+        let sudo_user = uid.filter(|_| root).map(|uid| name_of(Uid::from_raw(uid)));
         Self { root, sudo_user }
     }
 
-    /// Whom apps run as that do not say: who asked. None if this cannot start any.
-    pub fn default_user(&self) -> Option<String> {
+    /// Whom apps run as that do not say: who asked.
+    pub fn default_user(&self) -> String {
         match &self.sudo_user {
-            Some(user) => Some(user.clone()),
-            None => self.root.then(|| "root".to_owned()),
+            Some(user) => user.clone(),
+            None => name_of(geteuid()),
         }
+    }
+}
+
+/// A uid without a name is as good to `user`.
+fn name_of(uid: Uid) -> String {
+    match User::from_uid(uid) {
+        Ok(Some(user)) => user.name,
+        Ok(None) | Err(_) => uid.to_string(),
     }
 }
 

@@ -48,8 +48,9 @@ pub async fn connect_or_launch(paths: &Paths, talk: &Talk) -> Result<Client> {
                 return Err(Failure::new(Code::Unavailable, text));
             }
             let holder = launch(paths)?;
+            let client = answering(paths, Some(holder)).await?;
             talk.note(&format!("started the daemon; it writes to {}", paths.daemon_log().display()));
-            answering(paths, Some(holder)).await
+            Ok(client)
         }
         other => other,
     }

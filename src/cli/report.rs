@@ -56,7 +56,9 @@ async fn concerned(session: &Session, client: &mut Client, end: &JobEnd) -> Resu
     if list.is_empty() {
         return Ok(());
     }
-    talk::print(&table::instances(&list, style(session)))
+    // A pipe that nobody reads does not make a failed start a good one: the exit code is decided elsewhere.
+    let _ = talk::try_write(table::instances(&list, style(session)).as_bytes());
+    Ok(())
 }
 
 /// As wide as the terminal on stdout, if there is one.

@@ -144,7 +144,7 @@ impl<'a> Machine<'a> {
         let default_user = self.caller.default_user();
         Ok(work(&Context {
             authority: if self.caller.root { Authority::Root } else { Authority::Owner },
-            default_user: default_user.as_deref(),
+            default_user: Some(&default_user),
             base_dir,
             cpus: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
             profile,

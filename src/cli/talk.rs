@@ -72,17 +72,18 @@ pub fn print(text: &str) -> Result {
 
 /// As `print`, for bytes.
 pub fn write_all(bytes: &[u8]) -> Result {
-    let mut out = io::stdout().lock();
-    written(out.write_all(bytes).and_then(|()| out.flush()))
-}
-
-/// What a failed write to stdout means.
-pub fn written(result: io::Result<()>) -> Result {
-    match result {
+    match try_write(bytes) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => Err(Failure::failed(format!("cannot write to standard output: {error}"))),
     }
+}
+
+/// Writes data to stdout where more is still to be said or done, whoever listens.
+pub fn try_write(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
 }
 
 /// Colours by number of ECMA-48, as the terminal shows them.

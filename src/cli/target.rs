@@ -31,9 +31,10 @@ pub enum Target {
 const SCRIPTS: [&str; 10] = ["js", "mjs", "cjs", "ts", "py", "rb", "sh", "pl", "php", "jar"];
 
 /// Whether the daemon's apps must be known to tell what a target is. A file with its directory or extension is one
-/// whatever runs.
-pub fn needs_apps(text: &str) -> bool {
-    !is_config(text) && !has_script_extension(text) && !is_command_line(text) && !text.starts_with(['.', '~'])
+/// whatever runs, and so is its absence.
+pub fn needs_apps(text: &str, is_file: bool) -> bool {
+    let script = has_script_extension(text) && (is_file || text.contains('/'));
+    !is_config(text) && !script && !is_command_line(text) && !text.starts_with(['.', '~'])
 }
 
 /// Tells what a target is.
@@ -61,7 +62,7 @@ pub fn classify(text: &str, look: &dyn Look) -> Result<Target, String> {
     }
     match Selector::parse(text) {
         Ok(selector) => word(text, &selector, look),
-        Err(_) if text.contains('/') => Err(format!("no file {text}")),
+        Err(_) if text.contains('/') || text.starts_with('.') => Err(format!("no file {text}")),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -214,6 +215,7 @@ mod tests {
     fn what_does_not_exist_is_named_as_what_it_looks_like() {
         insta::assert_snapshot!(classify("nosuch.js", &Host).unwrap_err(), @"no file nosuch.js here");
         insta::assert_snapshot!(classify("x/nosuch.js", &Host).unwrap_err(), @"no file x/nosuch.js");
+        insta::assert_snapshot!(classify(".", &Host).unwrap_err(), @"no file .");
         insta::assert_snapshot!(classify("../x", &Host).unwrap_err(), @"no file ../x");
         insta::assert_snapshot!(classify("nosuch", &Host).unwrap_err(), @r#""nosuch" is no app that stead knows, no file here, and no program in PATH"#);
         insta::assert_snapshot!(classify("nosuch/2", &Host).unwrap_err(), @r#"no file nosuch/2, and no app "nosuch""#);
@@ -226,5 +228,16 @@ mod tests {
         {
             assert!(classify(text, &Host).unwrap_err().contains("does not read"), "{text}");
         }
+    }
+
+    #[test]
+    fn only_a_word_that_could_be_an_app_needs_the_daemon() {
+        for text in ["api", "api/0", "all", "old.js"] {
+            assert!(needs_apps(text, false), "{text}");
+        }
+        for text in ["stead.toml", "./api", "srv/app.py", "npm start", "."] {
+            assert!(!needs_apps(text, false), "{text}");
+        }
+        assert!(!needs_apps("app.js", true));
     }
 }

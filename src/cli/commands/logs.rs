@@ -27,14 +27,19 @@ pub(super) async fn run(session: &Session, args: &Logs) -> Result {
     let mut out = Vec::new();
     loop {
         let read = tokio::select! {
-            read = pipe.read(&mut buffer) => read.map_err(damaged)?,
+            read = pipe.read(&mut buffer) => Some(read.map_err(damaged)?),
             // Whoever follows a log ends it like this; it is no failure.
-            _ = tokio::signal::ctrl_c() => 0,
+            _ = tokio::signal::ctrl_c() => None,
         };
-        if read == 0 {
+        let Some(read) = read.filter(|read| *read > 0) else {
             writer.end(&mut out);
-            return talk::write_all(&out);
-        }
+            talk::write_all(&out)?;
+            if options.follow && read.is_some() {
+                // It should have gone on. If the daemon is gone, that is an error; if the app is, that is its end.
+                client.list(&[]).await?;
+            }
+            return Ok(());
+        };
         frames.push(&buffer[..read]);
         while let Some(record) = frames.next_record().map_err(|error| Failure::failed(error.to_string()))? {
             writer.write(&record, &mut out);

@@ -17,15 +17,14 @@ use crate::model::spec::AppSpec;
 
 pub(super) async fn run(session: &Session, args: &Start) -> Result {
     session.need_root("start")?;
-    let mut args = args.clone_keys();
-    let env = EnvFlags::parse(&args.given.env)?;
-    if args.given.no_autorestart {
-        args.keys.values.push(("restart".to_owned(), Value::from("never")));
+    let env = EnvFlags::parse(&args.env)?;
+    let mut keys = args.keys.clone();
+    if args.no_autorestart {
+        keys.values.push(("restart".to_owned(), Value::from("never")));
     }
-    let additions =
-        Additions { keys: Some(&args.keys), env, inherit: args.given.inherit_env.as_deref(), args: &args.given.args };
+    let additions = Additions { keys: Some(&keys), env, inherit: args.inherit_env.as_deref(), args: &args.args };
     let machine = Machine::new(&session.caller);
-    let (mut client, targets) = classify(session, &machine, &args.given.targets).await?;
+    let (mut client, targets) = classify(session, &machine, &args.targets).await?;
     let specs = match wanted(targets)? {
         Wanted::Known(selectors) => {
             refuse_additions(&additions, &selectors)?;
@@ -43,7 +42,7 @@ pub(super) async fn run(session: &Session, args: &Start) -> Result {
         }
         Wanted::Run(run) => {
             let spec = machine.target(&run, &additions)?;
-            if !args.keys.values.iter().any(|(key, _)| key == "name") {
+            if !keys.values.iter().any(|(key, _)| key == "name") {
                 client = refuse_takeover(session, client, &spec).await?;
             }
             vec![spec]
@@ -54,18 +53,6 @@ pub(super) async fn run(session: &Session, args: &Start) -> Result {
     let apps = spec::raw(&specs);
     let end = report::followed(session, "starting", async |news| client.start_apps(&apps, news).await).await?;
     report::outcome(session, &mut client, &end, true).await
-}
-
-/// The arguments, and a copy of the key flags that shorthands are added to.
-struct Given<'a> {
-    given: &'a Start,
-    keys: super::super::flags::KeyFlags,
-}
-
-impl Start {
-    fn clone_keys(&self) -> Given<'_> {
-        Given { given: self, keys: self.keys.clone() }
-    }
 }
 
 /// What all targets together ask for.
@@ -102,7 +89,7 @@ async fn classify(session: &Session, machine: &Machine<'_>, texts: &[String]) ->
     }
     let mut client = None;
     let mut apps = Vec::new();
-    if texts.iter().any(|text| target::needs_apps(text)) {
+    if texts.iter().any(|text| target::needs_apps(text, Path::new(text).is_file())) {
         client = known_to(session).await?;
         if let Some(client) = &mut client {
             apps = client.list(&[]).await?.into_iter().map(|row| row.app).collect();
