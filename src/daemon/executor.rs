@@ -33,8 +33,8 @@ pub enum Told {
     Prepared { run: Run, prepared: Result<Box<Prepared>, String> },
     /// A probe succeeded, or Node's channel said so.
     Ready { run: Run },
-    /// A process said READY=1 on the notify socket.
-    Notified { pid: i32 },
+    /// A process said READY=1 on the notify socket; `cgroup` is its /proc/PID/cgroup at that moment.
+    Notified { pid: i32, cgroup: String },
     /// The cgroup of a dead main process has become empty.
     Empty { run: Run },
     /// The kernel's OOM killer struck in a v1 cgroup.
@@ -216,7 +216,7 @@ impl Executor {
         match told {
             Told::Prepared { run, prepared } => self.prepared(run, prepared, link, queue),
             Told::Ready { run } => self.ready(run, queue),
-            Told::Notified { pid } => self.notified(pid, queue),
+            Told::Notified { pid, cgroup } => self.notified(pid, &cgroup, queue),
             Told::Empty { run } => self.gone(run, link, queue),
             Told::OomV1 { run } => {
                 if let Some(live) = self.runs.get_mut(&run) {

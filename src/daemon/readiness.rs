@@ -89,10 +89,9 @@ impl Executor {
         }
     }
 
-    pub(super) fn notified(&mut self, pid: i32, queue: &mut VecDeque<Event>) {
+    pub(super) fn notified(&mut self, pid: i32, cgroup: &str, queue: &mut VecDeque<Event>) {
         let run = if self.tree.has_cgroups() {
-            let file = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-            notify::run_of(&file, self.tree.name())
+            notify::run_of(cgroup, self.tree.name())
         } else {
             self.runs.iter().find(|(_, live)| live.pid == Some(pid)).map(|(run, _)| *run)
         };

@@ -245,7 +245,10 @@ fn listen_to_notifications(socket: OwnedFd, tell: mpsc::UnboundedSender<Told>) -
                 Ok(received) => {
                     let sender = received.sender.map(|sender| sender.pid);
                     if let Some(pid) = sender.filter(|_| notify::says_ready(&buffer[..received.len])) {
-                        let _ = tell.send(Told::Notified { pid });
+                        // Before anything else is read: a sender that waits for our answer to a BARRIER=1, as
+                        // systemd-notify(1) does, is still there, and its cgroup can be told.
+                        let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+                        let _ = tell.send(Told::Notified { pid, cgroup });
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),

@@ -57,6 +57,8 @@ pub(super) struct Engine {
     report: Reporter,
     buffer: Vec<u8>,
     record_failed: bool,
+    /// Somebody called while the thread looked at pipes: the call is still to be taken.
+    called: bool,
 }
 
 impl Engine {
@@ -81,6 +83,7 @@ impl Engine {
             report,
             buffer: vec![0; BATCH],
             record_failed: false,
+            called: false,
         })
     }
 
@@ -96,7 +99,11 @@ impl Engine {
     pub fn wait(&mut self, wake: u64) -> io::Result<()> {
         let now = self.now().mono;
         let due = self.sources.values().filter(|s| s.ready).map(|s| s.not_before.since(now)).min();
-        self.look_at_set(due, wake)
+        // `gather` may have taken the wake-up of a command that came after the last were taken.
+        let due = if self.called { Some(Duration::ZERO) } else { due };
+        self.look_at_set(due, wake)?;
+        self.called = false;
+        Ok(())
     }
 
     /// Learns what is ready by now.
@@ -111,6 +118,7 @@ impl Engine {
             if readiness.key == wake {
                 // A failed read leaves the eventfd raised, which is told only once per write: no loop can come of it.
                 let _ = self.shared.wake.read();
+                self.called = true;
             } else if let Some(source) = self.sources.get_mut(&readiness.key) {
                 source.ready = true;
                 source.hung_up |= readiness.hung_up;

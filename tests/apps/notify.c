@@ -13,6 +13,27 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* sd_notify_barrier(3): sends the write end of a pipe along and waits until the receiver has closed it, so that this
+ * process is still there when its READY=1 is looked at. */
+static int barrier(int fd, struct sockaddr_un *address, socklen_t size)
+{
+	int ends[2];
+	char room[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec text = { "BARRIER=1", 9 };
+	struct msghdr message = { address, size, &text, 1, room, sizeof room, 0 };
+	if (pipe(ends))
+		return 71;
+	struct cmsghdr *control = CMSG_FIRSTHDR(&message);
+	control->cmsg_level = SOL_SOCKET;
+	control->cmsg_type = SCM_RIGHTS;
+	control->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(control), &ends[1], sizeof(int));
+	if (sendmsg(fd, &message, 0) < 0)
+		return 69;
+	close(ends[1]);
+	return read(ends[0], room, 1) ? 70 : 0;
+}
+
 static int ready(void)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
@@ -26,7 +47,9 @@ static int ready(void)
 		address.sun_path[0] = 0;
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	socklen_t size = offsetof(struct sockaddr_un, sun_path) + length;
-	return fd < 0 || sendto(fd, "READY=1\n", 8, 0, (struct sockaddr *)&address, size) != 8 ? 69 : 0;
+	if (fd < 0 || sendto(fd, "READY=1\n", 8, 0, (struct sockaddr *)&address, size) != 8)
+		return 69;
+	return barrier(fd, &address, size);
 }
 
 static int leave_cgroup(void)

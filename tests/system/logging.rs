@@ -74,7 +74,9 @@ fn a_line_of_a_hundred_megabytes_does_no_harm_and_loses_nothing() {
         let mut reader = BufReader::new(std::fs::File::open(entry.unwrap().path()).unwrap());
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).unwrap() > 0 {
-            count += line.iter().filter(|b| **b == b'x').count();
+            if !line.windows(7).any(|w| w == b"[stead]") {
+                count += line.iter().filter(|b| **b == b'x').count();
+            }
             after |= line.ends_with(b" stdout F after\n");
             line.clear();
         }
@@ -94,8 +96,7 @@ fn following_shows_new_lines_of_all_instances_and_survives_rotation() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
     let env = format!("FIFO={}", fifo.display());
     stead.run(&["start", file.to_str().unwrap(), "--env", &env]).ok();
-    let mut follow = stead.command(&["logs", "l", "-f", "--raw", "--out"]).stdout(Stdio::piped()).spawn().unwrap();
-    // The followers must be there before the lines are: a first event line says so.
+    let mut follow = stead.command(&["logs", "l", "-f", "--raw", "--out", "--lines", "100000"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
     let go = std::thread::spawn(move || {
         for _ in 0..2 {
