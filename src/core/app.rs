@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::effect::News;
 use super::instance::{Goal, Instance, Proc, Purpose, Rest};
-use super::state::{Became, Context, Input, State};
+use super::moves::Context;
+use super::state::{Became, Input, State};
 use super::turn::Turn;
 use super::{admission, death, eviction};
 use crate::model::exit::Reason;
@@ -41,6 +42,14 @@ pub struct AppRuntime {
     /// The newest revision, and each older one that a proc still has or may be brought back to.
     pub specs: BTreeMap<Revision, Arc<AppSpec>>,
     pub slots: BTreeMap<u32, Instance>,
+}
+
+/// What of an app an event can have put at odds with what is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    /// News of one proc concerns its own slot, and others only in that there may be room for them now.
+    Slot(u32),
 }
 
 #[derive(Debug)]
@@ -171,7 +180,32 @@ impl App {
     }
 
     /// Makes what is there agree with what is wanted. After it, nothing is left to do without another event.
-    pub fn settle(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn settle(&mut self, which: Which, turn: &mut Turn<'_>) {
+        match which {
+            Which::Slot(slot) => self.settle_slot(slot, turn),
+            Which::All => {
+                self.make_slots(turn);
+                for slot in self.runtime.slots.keys().copied().collect::<Vec<_>>() {
+                    self.settle_slot(slot, turn);
+                }
+            }
+        }
+        admission::admit(self, turn);
+        match which {
+            Which::Slot(slot) => self.answer_waiters(slot, turn),
+            Which::All => {
+                for slot in self.runtime.slots.keys().copied().collect::<Vec<_>>() {
+                    self.answer_waiters(slot, turn);
+                }
+            }
+        }
+        let count = self.count();
+        self.runtime.slots.retain(|slot, instance| *slot < count || !instance.procs.is_empty());
+        self.forget_specs();
+        self.view.take();
+    }
+
+    fn make_slots(&mut self, turn: &mut Turn<'_>) {
         let missing = if self.desired.deleting || turn.closing { 0 } else { self.count() };
         for slot in 0..missing {
             if self.desired.ids.len() <= slot as usize {
@@ -180,25 +214,21 @@ impl App {
             }
             self.runtime.slots.entry(slot).or_default();
         }
-        let slots: Vec<u32> = self.runtime.slots.keys().copied().collect();
-        for slot in slots {
-            if self.wants(slot, turn.closing) {
-                self.fill(slot, turn);
-            } else {
-                self.empty(slot, turn);
-            }
+    }
+
+    fn settle_slot(&mut self, slot: u32, turn: &mut Turn<'_>) {
+        if self.wants(slot, turn.closing) {
+            self.fill(slot, turn);
+        } else {
+            self.empty(slot, turn);
         }
-        admission::admit(self, turn);
-        let name = &self.name;
-        for (slot, instance) in &mut self.runtime.slots {
-            for (job, result) in instance.take_settled() {
-                turn.tell(job, &InstanceId { app: name.clone(), slot: Slot(*slot) }, result);
-            }
+    }
+
+    fn answer_waiters(&mut self, slot: u32, turn: &mut Turn<'_>) {
+        let Some(instance) = self.runtime.slots.get_mut(&slot) else { return };
+        for (job, result) in instance.take_settled() {
+            turn.tell(job, &InstanceId { app: self.name.clone(), slot: Slot(slot) }, result);
         }
-        let count = self.count();
-        self.runtime.slots.retain(|slot, instance| *slot < count || !instance.procs.is_empty());
-        self.forget_specs();
-        self.view.take();
     }
 
     /// Whether `settle` would do anything: true only if *desired* and *runtime* were saved at different moments.
@@ -259,6 +289,9 @@ impl App {
     }
 
     fn forget_specs(&mut self) {
+        if self.runtime.specs.len() == 1 {
+            return;
+        }
         let mut used = BTreeSet::from([self.desired.revision]);
         for proc in self.runtime.slots.values().flat_map(|i| &i.procs) {
             used.insert(proc.revision);

@@ -12,9 +12,11 @@ pub enum Event {
     Request { job: JobId, request: Request },
     /// The program runs: execve(2) succeeded.
     Spawned { proc: ProcId, pid: i32 },
-    /// It never ran; nothing of it is left, its cgroup included.
+    /// It never ran; nothing of it is left, its cgroup included. Also the answer to a `Kill` or to a question after
+    /// the daemon's own death, for a proc that was never started.
     SpawnFailed { proc: ProcId, why: String },
-    /// What `ready_on` asks for was seen.
+    /// What `ready_on` asks for was seen. May overtake `Spawned`, and may come late: after `Exited` or `Gone` it says
+    /// nothing, as do the others that do not come from the holder (`Listens`, `OverMemory`, `Drained`).
     Ready { proc: ProcId },
     /// The proc listens on a stream port that cannot be shared with a second proc on this host, so it can only be
     /// replaced old-first. Told once, at any time.

@@ -19,6 +19,7 @@ mod eviction;
 mod instance;
 mod jitter;
 mod jobs;
+mod moves;
 mod requests;
 mod restart;
 mod selection;

@@ -294,7 +294,6 @@ fn scale(
         bring_up(app, slot, Wish::Start, job, turn);
     }
     for slot in surplus {
-        app.desired.down.remove(&slot);
         await_down(app, slot, job, turn);
     }
     Ok(BTreeSet::from([name.clone()]))

@@ -15,17 +15,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::{Alarm, Effect, News};
+use super::effect::{Effect, News};
+use super::moves::{Context, Next, millis, natural, never_ran, stay};
 use crate::model::exit::{Exit, Reason};
-use crate::model::ids::{ProcId, Revision};
 use crate::model::selector::Generation;
-use crate::model::signal::Signal;
-use crate::model::spec::AppSpec;
-use crate::model::time::{Mono, Now};
-
-/// SIGKILL cannot be refused, but a process in uninterruptible sleep obeys late. Asked again after this, then doubling.
-const KILL_AGAIN: Duration = Duration::from_secs(5);
-const KILL_AGAIN_MAX: Duration = Duration::from_secs(300);
+use crate::model::time::Mono;
 
 /// A program that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,17 +96,6 @@ pub enum Phase {
     Told,
 }
 
-/// What a transition may read and write.
-pub struct Context<'a> {
-    pub id: ProcId,
-    pub revision: Revision,
-    pub spec: &'a Arc<AppSpec>,
-    pub now: Now,
-    pub out: &'a mut Vec<Effect>,
-}
-
-type Next = (Option<State>, Became);
-
 impl State {
     pub fn generation(&self) -> Generation {
         match self {
@@ -152,7 +135,7 @@ impl State {
     }
 
     /// Lets one input happen. None: nothing of the proc is left.
-    pub fn next(self, input: Input, cx: &mut Context<'_>) -> Next {
+    pub(super) fn next(self, input: Input, cx: &mut Context<'_>) -> Next {
         let (before, at) = (self.generation(), cx.out.len());
         let (after, became) = match self {
             State::Queued { not_before } => queued(not_before, input, cx),
@@ -348,98 +331,5 @@ fn dead(child: Option<Child>, again_at: Mono, gap: Duration, input: Input, cx: &
         // News of its last moments may overtake the news of its death; there is nothing left to stop.
         Input::Ready | Input::Drained | Input::Stop(_) => stay(same),
         Input::Admit | Input::Spawned(_) | Input::SpawnFailed | Input::Exited { .. } => cx.unexpected(input, same),
-    }
-}
-
-fn stay(state: State) -> Next {
-    (Some(state), Became::Same)
-}
-
-fn never_ran(phase: Phase) -> Next {
-    (None, Became::Died(Death { reason: Reason::SpawnFailed, exit: None, phase, up: Duration::ZERO }))
-}
-
-/// Why a process ended that nobody had told to.
-fn natural(exit: Exit) -> Reason {
-    match exit {
-        Exit::Signal { .. } => Reason::Signal,
-        Exit::Code(_) | Exit::Unknown => Reason::Exit,
-    }
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Context<'_> {
-    fn log(&mut self, news: News) {
-        self.out.push(Effect::Log { proc: self.id.clone(), news });
-    }
-
-    fn started(&mut self, pid: i32) -> Child {
-        self.log(News::Started { pid, revision: self.revision });
-        Child { pid, started: self.now.mono }
-    }
-
-    fn becomes_ready(&mut self, child: Child) -> Next {
-        self.log(News::Ready { after_ms: millis(self.now.mono.since(child.started)) });
-        (Some(State::Running { child }), Became::Ready)
-    }
-
-    fn drain(&mut self, child: Option<Child>, why: Reason) -> Next {
-        self.out.push(Effect::Drain { proc: self.id.clone() });
-        stay(State::Draining { child, until: self.now.mono + self.spec.drain_timeout, why })
-    }
-
-    fn signal(&mut self, child: Option<Child>, why: Reason) -> Next {
-        self.log(News::Stopping { signal: self.spec.stop_signal });
-        if child.is_some() {
-            self.push_signal(self.spec.stop_signal);
-        }
-        stay(State::Stopping { child, kill_at: self.now.mono + self.spec.stop_timeout, why })
-    }
-
-    fn push_signal(&mut self, signal: Signal) {
-        self.out.push(Effect::Signal { proc: self.id.clone(), signal, scope: self.spec.stop_scope });
-    }
-
-    fn start_timeout(&mut self, child: Option<Child>) -> Next {
-        self.log(News::StartTimeout { after_ms: millis(self.spec.start_timeout) });
-        self.kill(child, Reason::StartTimeout)
-    }
-
-    fn kill(&mut self, child: Option<Child>, why: Reason) -> Next {
-        self.log(News::Killing { why });
-        self.out.push(Effect::Kill { proc: self.id.clone() });
-        stay(State::Killing { child, again_at: self.now.mono + KILL_AGAIN, gap: KILL_AGAIN, why })
-    }
-
-    fn kill_again(&mut self, gap: Duration) -> (Mono, Duration) {
-        self.out.push(Effect::Kill { proc: self.id.clone() });
-        let gap = (gap * 2).min(KILL_AGAIN_MAX);
-        (self.now.mono + gap, gap)
-    }
-
-    fn exits(&mut self, child: Option<Child>, exit: Exit, reason: Reason, phase: Phase) -> Next {
-        let up = child.map_or(Duration::ZERO, |child| self.now.mono.since(child.started));
-        let dead = State::Dead { child, again_at: self.now.mono + KILL_AGAIN, gap: KILL_AGAIN };
-        (Some(dead), Became::Died(Death { reason, exit: Some(exit), phase, up }))
-    }
-
-    /// `Gone` without `Exited`: the status is lost, the proc is gone all the same.
-    fn gone_too_early(&mut self, child: Option<Child>, input: Input, phase: Phase) -> Next {
-        self.alarm(input, Generation::Old);
-        let (_, became) = self.exits(child, Exit::Unknown, Reason::Exit, phase);
-        (None, became)
-    }
-
-    fn unexpected(&mut self, input: Input, same: State) -> Next {
-        self.alarm(input, same.generation());
-        stay(same)
-    }
-
-    fn alarm(&mut self, input: Input, generation: Generation) {
-        let (event, generation) = (format!("{input:?}"), generation.as_str().to_owned());
-        self.out.push(Effect::Alarm(Alarm::Unexpected { event, proc: self.id.clone(), generation }));
     }
 }

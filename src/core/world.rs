@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::app::App;
+use super::app::{App, Which};
 use super::deadlines::Deadlines;
 use super::effect::{Alarm, Effect};
 use super::event::Event;
@@ -68,6 +68,7 @@ impl World {
         let Self { apps, jobs, numbers, closing, .. } = self;
         let mut turn = Turn { now, out, jobs, numbers, unsaved: &mut unsaved, closing: *closing };
         let mut asked = None;
+        let mut which = Which::All;
         match event {
             Event::Request { job, request } => {
                 asked = Some(job);
@@ -92,11 +93,14 @@ impl World {
             | Event::Drained { ref proc } => {
                 let proc = proc.clone();
                 take_fact(apps, &proc, event, &mut turn);
+                if !self.unsettled.contains(&proc.instance.app) {
+                    which = Which::Slot(proc.instance.slot.0);
+                }
                 touched.insert(proc.instance.app);
             }
         }
         for name in &touched {
-            settle_app(apps, name, &mut turn);
+            settle_app(apps, name, which, &mut turn);
         }
         if let Some(job) = asked {
             turn.jobs.finish_if_settled(job, turn.out);
@@ -249,9 +253,9 @@ fn take_stray(proc: &ProcId, event: &Event, turn: &mut Turn<'_>) {
     turn.out.push(Effect::Alarm(Alarm::UnknownProc { event: name.to_owned(), proc: proc.clone() }));
 }
 
-fn settle_app(apps: &mut Apps, name: &AppName, turn: &mut Turn<'_>) {
+fn settle_app(apps: &mut Apps, name: &AppName, which: Which, turn: &mut Turn<'_>) {
     let Some(app) = apps.get_mut(name) else { return };
-    app.settle(turn);
+    app.settle(which, turn);
     if app.desired.deleting && app.is_empty() {
         apps.remove(name);
         turn.out.push(Effect::Forget { app: name.clone() });

@@ -1,5 +1,6 @@
 //! What stead promises, as far as it can be seen without privileges: no processes, no files, no sleeps.
 
+mod architecture;
 mod cli;
 mod config;
 mod core_properties;
