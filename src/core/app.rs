@@ -216,6 +216,8 @@ impl App {
     }
 
     fn fill(&mut self, slot: u32, turn: &mut Turn<'_>) {
+        // Whoever changed the wish has told them, unless that change is all that a torn save kept of it.
+        self.tell_waiters(slot, |goal| *goal == Goal::Down, &InstanceResult::Superseded, turn);
         let bare = |i: &Instance| i.procs.is_empty() && i.rest == Rest::No;
         if self.runtime.slots.get(&slot).is_some_and(bare) {
             self.queue(slot, self.desired.revision, Purpose::Start, None, turn);

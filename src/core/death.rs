@@ -79,8 +79,9 @@ fn failed_boot(app: &mut App, slot: u32, dead: &Dead, wanted: bool, others: bool
     if !wanted {
         return;
     }
+    let coming = app.runtime.slots.get(&slot).is_some_and(|i| i.incoming().is_some());
     match dead.purpose {
-        Purpose::Memory if others => retry_for_memory(app, slot, dead, turn),
+        Purpose::Memory if others && !coming => retry_for_memory(app, slot, dead, turn),
         _ if others => {}
         Purpose::Roll { from, .. } if from != dead.revision => bring_back(app, slot, from, &why, turn),
         Purpose::Roll { .. } | Purpose::Start | Purpose::Respawn | Purpose::Memory => respawn(app, slot, dead, turn),

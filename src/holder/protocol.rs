@@ -106,7 +106,8 @@ pub enum Request {
     Spawn { token: Token, plan: Box<Plan> },
     /// To the process itself. No answer if it was sent.
     Signal { token: Token, signal: i32 },
-    /// To its process group, for hosts without cgroups. No answer if it was sent; an empty group counts as sent.
+    /// To its process group, for hosts without cgroups: its plan has `Setsid`. No answer if it was sent. The group
+    /// can be reached until `Reap`.
     SignalGroup { token: Token, signal: i32 },
     /// The exit has been dealt with: let the zombie go. Its streams stay. No answer.
     Reap { token: Token },

@@ -100,10 +100,7 @@ impl Holder {
         if proc.pidfd.is_none() {
             return Err(Refusal::UnknownToken);
         }
-        match pidfd::signal_group(proc.pid, signal) {
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-            result => result.map_err(errno),
-        }
+        pidfd::signal_group(proc.pid, signal).map_err(errno)
     }
 
     fn reap(&mut self, token: Token) -> Result<(), Refusal> {

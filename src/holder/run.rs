@@ -18,8 +18,8 @@ use super::systemd::Systemd;
 use super::table::Table;
 use crate::sys::pidfd::{self, Exit};
 
-/// Where even a delay cannot be had.
-const RETRY: Duration = Duration::from_secs(1);
+/// Where even a timer cannot be had.
+const RETRY_MS: u16 = 1000;
 
 /// What an epoll event is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,11 @@ impl Holder {
         self.start_daemon()?;
         let mut events = [EpollEvent::empty(); 64];
         loop {
-            let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            let count = match self.epoll.wait(&mut events, self.patience()) {
+                Ok(0) => {
+                    self.restart_daemon();
+                    continue;
+                }
                 Ok(count) => count,
                 Err(nix::errno::Errno::EINTR) => continue,
                 Err(errno) => return Err(format!("epoll: {}", errno.desc())),
@@ -277,19 +281,24 @@ impl Holder {
     fn restart_daemon(&mut self) {
         if let Err(error) = self.start_daemon() {
             eprintln!("stead-holder: {error}");
-            let delay = self.keeper.next_delay().unwrap_or(RETRY);
+            let delay = self.keeper.next_delay().unwrap_or(Duration::from_millis(RETRY_MS.into()));
             self.wait_to_restart(delay);
         }
     }
 
     fn wait_to_restart(&mut self, delay: Duration) {
         self.drop_timer();
-        while let Err(error) = self.keeper.wait(delay) {
-            // Nothing else would ever try again, and the apps need nobody meanwhile.
-            eprintln!("stead-holder: cannot make a timer: {error}");
-            std::thread::sleep(RETRY);
-        }
+        // Without a timer, `patience` sees to it.
+        let _ = self.keeper.wait(delay);
         self.watch_timer();
+    }
+
+    /// For ever, but for the case that there is no daemon and not even a timer to start it by.
+    fn patience(&self) -> EpollTimeout {
+        match (&self.keeper.running, &self.keeper.timer) {
+            (None, None) => EpollTimeout::from(RETRY_MS),
+            _ => EpollTimeout::NONE,
+        }
     }
 
     fn on_timer(&mut self) -> Result<Option<u8>, String> {

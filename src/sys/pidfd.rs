@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_signal_reaches_the_process_and_a_peek_leaves_it_a_zombie() {
-        let child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let pidfd = open(child.id() as i32).unwrap();
         assert_eq!(peek(pidfd.as_fd()).unwrap(), None);
         send_signal(pidfd.as_fd(), libc::SIGRTMIN()).unwrap();
@@ -108,6 +108,7 @@ mod tests {
         assert_eq!(peek(pidfd.as_fd()).unwrap(), Some(end));
         assert_eq!(reap(pidfd.as_fd()).unwrap(), Some(end));
         assert_eq!(send_signal(pidfd.as_fd(), 15).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        assert!(child.wait().is_err(), "there is nothing left to wait for");
     }
 
     #[test]

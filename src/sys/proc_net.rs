@@ -42,7 +42,7 @@ fn parse_address(hex: &str) -> Option<IpAddr> {
     }
     let mut bytes = [0; 16];
     let words = hex.len() / 8;
-    if hex.len() % 8 != 0 || words > 4 {
+    if !hex.len().is_multiple_of(8) || words > 4 {
         return None;
     }
     for word in 0..words {

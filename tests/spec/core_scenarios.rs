@@ -722,6 +722,20 @@ fn after_a_reboot_what_was_up_starts_and_what_was_stopped_stays_down() {
 }
 
 #[test]
+fn a_run_number_is_never_given_twice_not_even_after_a_reboot() {
+    for crashes in [0, 1022, 1023, 1024, 2500] {
+        let mut t = Scenario::app("web").up();
+        for run in 1..=crashes {
+            t.after(secs(60)).exits(&format!("web/0@{run}"), 1).ready(&format!("web/0@{}", run + 1));
+        }
+        let highest = t.view("web/0").procs[0].proc.run;
+        assert_eq!(highest.0, crashes + 1);
+        t.reboot();
+        assert!(t.view("web/0").procs[0].proc.run > highest);
+    }
+}
+
+#[test]
 fn a_deletion_that_the_machine_did_not_survive_is_complete() {
     let mut t = Scenario::app("web").up();
     t.delete("web");

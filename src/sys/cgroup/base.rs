@@ -58,19 +58,28 @@ impl Base {
         Some(self.host.v1_mount(controller)?.join(&self.name))
     }
 
-    /// The base in the hierarchy that says which processes there are: v2, or v1's freezer.
+    /// The base in the hierarchy that says which processes there are.
     fn tracking(&self) -> Option<PathBuf> {
-        self.v2().or_else(|| self.v1(Controller::Freezer)).or_else(|| {
-            let (controller, _) = self.host.v1.first()?;
-            self.v1(*controller)
-        })
+        self.v2().or_else(|| self.v1(self.host.v1_tracker()?))
     }
 
     /// Makes the directories of a run: always where it is tracked, and in each v1 hierarchy that a need names, since
-    /// entering one costs 10 ms. Needs that no hierarchy offers are an error that says so.
+    /// entering one costs 10 ms. On v2 a need enables its controller, down to the run. Needs that no hierarchy offers are
+    /// an error that says so, and then nothing is left of the run.
     pub fn make_run(&self, app: &str, run: &str, needs: &[Controller]) -> Result<RunCgroup> {
-        let relative = Path::new(app).join(run);
         let mut cgroup = RunCgroup::default();
+        match self.make_in_each(app, run, needs, &mut cgroup) {
+            Ok(()) => Ok(cgroup),
+            Err(error) => {
+                // Nothing has entered it yet, so this fails only where making it did.
+                let _ = cgroup.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn make_in_each(&self, app: &str, run: &str, needs: &[Controller], made: &mut RunCgroup) -> Result<()> {
+        let relative = Path::new(app).join(run);
         if let Some(base) = self.v2() {
             if self.host.layout == Layout::Unified {
                 self.enable(&base, app, needs)?;
@@ -79,31 +88,28 @@ impl Base {
             }
             let dir = base.join(&relative);
             std::fs::create_dir(&dir).map_err(|error| Error::new(&dir, "create the cgroup", error))?;
-            cgroup.v2 = Some(dir);
+            made.v2 = Some(dir);
         }
         for controller in Controller::ALL {
-            let tracks = self.host.layout == Layout::Legacy && controller == Controller::Freezer;
-            if !needs.contains(&controller) && !tracks {
+            if !needs.contains(&controller) && self.host.v1_tracker() != Some(controller) {
                 continue;
             }
-            let offered = self.host.v2_controllers.contains(&controller)
-                // v2 has these two for every cgroup.
-                || (self.host.v2.is_some() && !controller.is_v2());
+            // v2 has the freezer and CPU time for every cgroup.
+            let in_v2 = self.host.v2_controllers.contains(&controller) || (made.v2.is_some() && !controller.is_v2());
             match self.v1(controller) {
                 Some(base) => {
                     let dir = base.join(&relative);
                     std::fs::create_dir_all(&dir).map_err(|error| Error::new(&dir, "create the cgroup", error))?;
-                    cgroup.v1.push((controller, dir));
+                    made.v1.push((controller, dir));
                 }
-                None if offered => {}
+                None if in_v2 => {}
                 None => {
                     let place = self.tracking().unwrap_or_default();
-                    let _ = cgroup.remove();
                     return Err(Error::new(place, missing(controller), io::ErrorKind::Unsupported));
                 }
             }
         }
-        Ok(cgroup)
+        Ok(())
     }
 
     /// Every run that has a directory, as (app, run).

@@ -125,6 +125,15 @@ impl Host {
         self.v1.iter().find(|(known, _)| *known == controller).map(|(_, at)| at.as_path())
     }
 
+    /// The v1 hierarchy that says which processes there are, on a host without v2: the freezer, for it can also stop them.
+    pub(super) fn v1_tracker(&self) -> Option<Controller> {
+        if self.layout != Layout::Legacy {
+            return None;
+        }
+        let first = || self.v1.first().map(|(controller, _)| *controller);
+        self.v1_mount(Controller::Freezer).map(|_| Controller::Freezer).or_else(first)
+    }
+
     /// Whether this controller can limit anything here, in either version.
     pub fn offers(&self, controller: Controller) -> bool {
         self.v2_controllers.contains(&controller) || self.v1_mount(controller).is_some()

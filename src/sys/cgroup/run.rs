@@ -83,7 +83,8 @@ impl RunCgroup {
     }
 
     /// Processes that the kernel has killed in here for want of memory. On v2 it rises before the SIGKILL, so it is exact
-    /// once an exit is seen; on v1 it can rise up to 2 ms after the event. 0 without the memory controller.
+    /// once an exit is seen; on v1 it can rise up to 2 ms after the event. With `oom_group` each process of the run counts.
+    /// 0 without the memory controller.
     pub fn oom_kills(&self) -> Result<u64> {
         let file = match (self.v1(Controller::Memory), &self.v2) {
             (Some(dir), _) => dir.join("memory.oom_control"),
