@@ -60,7 +60,8 @@ pub fn login_path(user: &str) -> Option<String> {
         .arg(shell)
         .args(["-l", "-i", "-c", "printf '\\nSTEAD_PATH=%s\\n' \"$PATH\""])
         .env_clear()
-        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        // Debian has runuser in sbin. The shell's own start files decide what becomes of this.
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
         .env("HOME", &user.dir)
         .env("USER", &user.name)
         .env("LOGNAME", &user.name)
@@ -97,5 +98,15 @@ mod tests {
     fn a_sudo_uid_of_root_is_nobody_else() {
         let caller = Caller::new(&|name| (name == "SUDO_UID").then(|| "0".to_owned()));
         assert_eq!(caller.sudo_user, None);
+    }
+
+    #[test]
+    fn a_login_shell_says_its_path_whatever_else_it_prints() {
+        // runuser(1) is for root; root's own shell is as good as anybody's.
+        if geteuid().is_root() && std::path::Path::new("/usr/sbin/runuser").exists() {
+            let path = login_path("root").expect("root has a shell that answers");
+            assert!(path.split(':').any(|directory| directory.ends_with("/bin")), "{path}");
+        }
+        assert_eq!(login_path("no-such-user"), None);
     }
 }

@@ -74,7 +74,7 @@ impl Writer {
         if said_by_stead {
             out.extend_from_slice(b"\x1b[90m");
         }
-        out.extend_from_slice(&record.bytes);
+        out.extend_from_slice(text_of(record));
         if said_by_stead {
             out.extend_from_slice(b"\x1b[0m");
         }
@@ -104,8 +104,16 @@ impl Writer {
     }
 }
 
+/// In files an event begins with a mark that tells it from an app's line; here it is marked already.
+fn text_of(record: &LogRecord) -> &[u8] {
+    match record.bytes.strip_prefix(b"[stead] ") {
+        Some(text) if record.event => text,
+        _ => &record.bytes,
+    }
+}
+
 fn json(record: &LogRecord, out: &mut Vec<u8>) {
-    let text = String::from_utf8_lossy(&record.bytes);
+    let text = String::from_utf8_lossy(text_of(record));
     let at = (record.at.0 != 0).then(|| jiff::Timestamp::from_nanosecond(record.at.0.into()).ok()).flatten();
     let mut object = serde_json::json!({
         "at": at.map(|at| format!("{at:.9}")),
@@ -152,13 +160,15 @@ mod tests {
         let records = [
             record("api/0", b"hello"),
             LogRecord { stream: LogStream::Err, ..record("worker/10", b"oh") },
-            LogRecord { event: true, ..record("api/0", b"started, pid 7") },
+            LogRecord { event: true, ..record("api/0", b"[stead] api/0@3: started") },
+            record("api/0", b"[stead] said the app"),
             record("api/0", b""),
         ];
         insta::assert_snapshot!(written(View::Prefixed { color: false }, &records), @r"
         api/0 | hello
         worker/10 ! oh
-        api/0     * started, pid 7
+        api/0     * api/0@3: started
+        api/0     | [stead] said the app
         api/0     |
         ");
     }

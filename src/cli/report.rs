@@ -39,7 +39,8 @@ pub async fn outcome(session: &Session, client: &mut Client, end: &JobEnd, with_
         concerned(session, client, end).await?;
     }
     if !end.failed {
-        if !end.instances.is_empty() && end.instances.iter().all(|news| news.result == "unchanged") {
+        // Only of what is shown: an app that is deleted while it is down had nothing to do, and is deleted.
+        if with_table && !end.instances.is_empty() && end.instances.iter().all(|news| news.result == "unchanged") {
             session.talk.note("nothing to do");
         }
         return Ok(());
@@ -98,7 +99,10 @@ async fn tail(client: &mut Client, instance: &str, color: bool) -> Result<String
     let (mut reader, mut writer, mut out) = (FrameReader::default(), Writer::new(View::Prefixed { color }), Vec::new());
     reader.push(&bytes);
     while let Ok(Some(record)) = reader.next_record() {
-        writer.write(&record, &mut out);
+        // How its runs ended has been told already.
+        if !record.event {
+            writer.write(&record, &mut out);
+        }
     }
     writer.end(&mut out);
     Ok(String::from_utf8_lossy(&out).into_owned())

@@ -27,7 +27,8 @@ pub struct Account {
 /// Looks up a user, its group and its supplementary groups. The error is a sentence.
 pub fn resolve(wanted: &Identity) -> Result<Account, String> {
     let found = identity::user(&wanted.user).map_err(|e| format!("cannot look up user {}: {e}", wanted.user))?;
-    let user = found.ok_or_else(|| format!("there is no user \"{}\" on this host: add it, or change `user`", wanted.user))?;
+    let user =
+        found.ok_or_else(|| format!("there is no user \"{}\" on this host: add it, or change `user`", wanted.user))?;
     let gid_of = |name: &str| {
         identity::group(name)
             .map_err(|e| format!("cannot look up group {name}: {e}"))?
@@ -36,7 +37,8 @@ pub fn resolve(wanted: &Identity) -> Result<Account, String> {
     let gid = wanted.group.as_deref().map_or(Ok(user.gid), gid_of)?;
     let groups = match &wanted.groups {
         Some(names) => names.iter().map(|name| gid_of(name)).collect::<Result<_, _>>()?,
-        None => identity::groups_of(&user.name, gid).map_err(|e| format!("cannot look up the groups of {}: {e}", user.name))?,
+        None => identity::groups_of(&user.name, gid)
+            .map_err(|e| format!("cannot look up the groups of {}: {e}", user.name))?,
     };
     let text = |path: &Path| path.to_string_lossy().into_owned();
     Ok(Account { uid: user.uid, gid, groups, home: text(&user.home), shell: text(&user.shell), name: user.name })
@@ -51,7 +53,8 @@ pub fn read_env_file(account: &Account, path: &str) -> Result<BTreeMap<String, S
         file.take(ENV_FILE_MAX + 1).read_to_string(&mut text)?;
         Ok(text)
     });
-    let text = text.and_then(|read| read).map_err(|e| format!("cannot read env_file {path} as {}: {e}", account.name))?;
+    let text =
+        text.and_then(|read| read).map_err(|e| format!("cannot read env_file {path} as {}: {e}", account.name))?;
     if text.len() as u64 > ENV_FILE_MAX {
         return Err(format!("env_file {path} is larger than 1 MiB"));
     }

@@ -314,7 +314,9 @@ fn resolve(apps: &[RawApp], caller: Caller) -> Result<Vec<AppSpec>, Refusal> {
     for raw in apps {
         match config::resolve(raw, None, &context) {
             Ok(spec) => match specs.entry(spec.name.clone()) {
-                std::collections::btree_map::Entry::Occupied(_) => problems.push(format!("app {} is given twice", spec.name)),
+                std::collections::btree_map::Entry::Occupied(_) => {
+                    problems.push(format!("app {} is given twice", spec.name))
+                }
                 std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(spec)),
             },
             Err(errors) => problems.push(errors.to_string()),

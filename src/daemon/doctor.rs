@@ -36,7 +36,9 @@ fn kernel() -> Finding {
     finding(
         FindingLevel::Note,
         "kernel",
-        format!("Linux {release} cannot start a process inside its cgroup; it is moved there before its first instruction"),
+        format!(
+            "Linux {release} cannot start a process inside its cgroup; it is moved there before its first instruction"
+        ),
         "Linux 5.7 or newer",
     )
 }
@@ -44,9 +46,7 @@ fn kernel() -> Finding {
 fn hierarchy(tree: &Tree) -> Finding {
     let place = tree.base_dir().map(|dir| dir.display().to_string()).unwrap_or_default();
     match tree.host.layout {
-        Layout::Unified => {
-            finding(FindingLevel::Good, "cgroups", format!("unified (v2), apps live in {place}"), "")
-        }
+        Layout::Unified => finding(FindingLevel::Good, "cgroups", format!("unified (v2), apps live in {place}"), ""),
         Layout::Hybrid => finding(
             FindingLevel::Note,
             "cgroups",
@@ -81,7 +81,9 @@ fn controllers(tree: &Tree) -> Vec<Finding> {
             finding(FindingLevel::Good, &subject, format!("{keys} work"), "")
         } else {
             let mend = match controller {
-                Controller::Memory => "boot with cgroup_enable=memory, or enable it in the parent's cgroup.subtree_control",
+                Controller::Memory => {
+                    "boot with cgroup_enable=memory, or enable it in the parent's cgroup.subtree_control"
+                }
                 _ => "enable it in the parent's cgroup.subtree_control",
             };
             finding(FindingLevel::Bad, &subject, format!("is missing: an app with {keys} cannot start"), mend)
@@ -114,7 +116,9 @@ fn ports() -> Finding {
 fn open_files() -> Finding {
     match rlimit::nofile() {
         // Six descriptors an instance, for a thousand of them.
-        Ok((soft, _)) if soft >= 8192 => finding(FindingLevel::Good, "open files", format!("the daemon may have {soft}"), ""),
+        Ok((soft, _)) if soft >= 8192 => {
+            finding(FindingLevel::Good, "open files", format!("the daemon may have {soft}"), "")
+        }
         Ok((soft, _)) => finding(
             FindingLevel::Note,
             "open files",

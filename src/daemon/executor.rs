@@ -30,19 +30,30 @@ use crate::sys::cgroup::RunCgroup;
 #[derive(Debug)]
 pub enum Told {
     /// Identity and environment of a run are known, or cannot be.
-    Prepared { run: Run, prepared: Result<Box<Prepared>, String> },
+    Prepared {
+        run: Run,
+        prepared: Result<Box<Prepared>, String>,
+    },
     /// A probe succeeded, or Node's channel said so.
     Ready { run: Run },
     /// A process said READY=1 on the notify socket; `cgroup` is its /proc/PID/cgroup at that moment.
     Notified { pid: i32, cgroup: String },
     /// The cgroup of a dead main process has become empty.
-    Empty { run: Run },
+    Empty {
+        run: Run,
+    },
     /// The kernel's OOM killer struck in a v1 cgroup.
-    OomV1 { run: Run },
-    OverMemory { run: Run },
+    OomV1 {
+        run: Run,
+    },
+    OverMemory {
+        run: Run,
+    },
     Log(Report),
     /// It is time for the next attempt of `ready_on = { exec = … }`.
-    Probe { run: Run },
+    Probe {
+        run: Run,
+    },
     /// Specs were checked on this host; they are deployed, or refused.
     Checked(Box<super::asks::Checked>),
 }
@@ -134,7 +145,13 @@ impl Executor {
             Effect::Log { proc, news } => {
                 tracing::info!("{proc}: {news}");
                 if let Some(live) = self.runs.get(&proc.run) {
-                    self.output.event(&proc.instance, &live.spec, live.account.as_ref(), now.wall, &format!("{proc}: {news}"));
+                    self.output.event(
+                        &proc.instance,
+                        &live.spec,
+                        live.account.as_ref(),
+                        now.wall,
+                        &format!("{proc}: {news}"),
+                    );
                 } else {
                     self.output.event_without_run(&proc.instance, now.wall, &format!("{proc}: {news}"));
                 }

@@ -9,9 +9,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::watched::watched;
 use super::executor::{Executor, Told, stream_key};
 use super::link::Link;
+use super::watched::watched;
 use crate::core::event::Event;
 use crate::model::exit::Exit;
 use crate::model::ids::Run;

@@ -27,9 +27,19 @@ pub struct Streams {
 /// News of a process.
 #[derive(Debug)]
 pub enum FromHolder {
-    Spawned { token: u64, pid: i32, streams: Streams },
-    SpawnFailed { token: u64, why: String },
-    Exited { token: u64, exit: Exit },
+    Spawned {
+        token: u64,
+        pid: i32,
+        streams: Streams,
+    },
+    SpawnFailed {
+        token: u64,
+        why: String,
+    },
+    Exited {
+        token: u64,
+        exit: Exit,
+    },
     /// SIGTERM came: stop everything.
     Terminate,
 }
@@ -73,7 +83,8 @@ impl Link {
     /// The next news. Sends what is waiting to be sent meanwhile. Safe to drop before it is done.
     pub async fn receive(&mut self) -> Result<FromHolder, LinkError> {
         loop {
-            let interest = if self.outbox.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            let interest =
+                if self.outbox.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
             let mut guard = self.socket.ready(interest).await?;
             if guard.ready().is_writable() && !self.outbox.is_empty() {
                 while let Some(bytes) = self.outbox.front() {

@@ -11,9 +11,9 @@ use tokio::io::Interest;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use super::watched::watched;
 use super::executor::Told;
 use super::exits::reread;
+use super::watched::watched;
 use crate::model::ids::Run;
 use crate::model::spec::Limits;
 use crate::sys::cgroup::{Layout, RunCgroup};
@@ -64,8 +64,7 @@ fn room(cgroup: &RunCgroup, limit: u64) -> Result<Option<u64>, String> {
 async fn watch_high(cgroup: &RunCgroup, limit: u64) -> Result<(), String> {
     let path = cgroup.memory_events_file().ok_or("memory.events is not there")?;
     let file = std::fs::File::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let mut events =
-        watched(file, Interest::PRIORITY).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut events = watched(file, Interest::PRIORITY).map_err(|e| format!("{}: {e}", path.display()))?;
     loop {
         match room(cgroup, limit)? {
             Some(high) => cgroup.set_memory_high(high).map_err(|error| error.to_string())?,

@@ -42,9 +42,12 @@ impl Mode {
             return "stead".to_owned();
         }
         // FNV-1a: short, stable over versions, and nobody gains by a collision.
-        let hash = self.runtime.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = self
+            .runtime
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         format!("stead-{hash:016x}")
     }
 }

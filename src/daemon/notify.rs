@@ -43,7 +43,15 @@ mod tests {
         let hybrid = "8:pids:/\n4:memory:/stead-1/app-api/2@17\n0::/stead-1/app-api/2@17/inner\n";
         assert_eq!(run_of(hybrid, "stead-1"), Some(Run(17)));
         assert_eq!(run_of("0::/system.slice/stead-apps.service/app-a/0@3\n", "stead-apps.service"), Some(Run(3)));
-        for other in ["0::/", "0::/stead-2/app-api/2@17", "0::/stead-1/app-api", "0::/stead-1/x/2@17", "", "a:b", "0::/stead-1/app-a/x@y"] {
+        for other in [
+            "0::/",
+            "0::/stead-2/app-api/2@17",
+            "0::/stead-1/app-api",
+            "0::/stead-1/x/2@17",
+            "",
+            "a:b",
+            "0::/stead-1/app-a/x@y",
+        ] {
             assert_eq!(run_of(other, "stead-1"), None, "{other}");
         }
     }

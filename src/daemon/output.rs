@@ -186,7 +186,9 @@ fn opener(path: String, account: Option<Account>) -> crate::logs::file::Opener {
             options.append(true).create(true).read(true).mode(0o640).custom_flags(nix::libc::O_NONBLOCK).open(&path)
         };
         match &account {
-            Some(account) => identity::as_user(account.uid, account.gid, &account.groups, open).and_then(|opened| opened),
+            Some(account) => {
+                identity::as_user(account.uid, account.gid, &account.groups, open).and_then(|opened| opened)
+            }
             None => Err(io::Error::other("its user is not known")),
         }
     })

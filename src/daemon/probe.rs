@@ -29,8 +29,9 @@ async fn get(url: &str) -> Option<u16> {
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
     let address = if has_port { authority.to_owned() } else { format!("{authority}:80") };
     let mut stream = TcpStream::connect(address).await.ok()?;
-    let request =
-        format!("GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: stead\r\nAccept: */*\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: stead\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await.ok()?;
     // "HTTP/1.1 200": the status stands in the first twelve bytes (RFC 9112, section 4).
     let mut head = [0u8; 12];

@@ -63,7 +63,8 @@ fn identity_steps(spec: &AppSpec, account: &Account) -> Result<Vec<Step>, String
     let process = &spec.process;
     let mut wanted = 0;
     for name in &process.capabilities {
-        wanted |= capability::parse(name).ok_or_else(|| format!("`capabilities`: there is no capability \"{name}\""))?;
+        wanted |=
+            capability::parse(name).ok_or_else(|| format!("`capabilities`: there is no capability \"{name}\""))?;
     }
     let root = account.uid == 0;
     let mut steps = vec![Step::SetGroups(account.groups.clone())];

@@ -96,7 +96,9 @@ impl Executor {
             self.runs.iter().find(|(_, live)| live.pid == Some(pid)).map(|(run, _)| *run)
         };
         match run.and_then(|run| self.runs.get(&run).map(|live| (run, live))) {
-            Some((run, live)) if matches!(live.spec.ready_on, ReadyOn::Auto | ReadyOn::Notify) => self.ready(run, queue),
+            Some((run, live)) if matches!(live.spec.ready_on, ReadyOn::Auto | ReadyOn::Notify) => {
+                self.ready(run, queue)
+            }
             Some(_) => {}
             None => tracing::warn!("a notification of pid {pid}, which belongs to no app, was ignored"),
         }

@@ -131,7 +131,14 @@ impl Executor {
         for (index, pipe) in [streams.out, streams.err].into_iter().enumerate() {
             let Some(pipe) = pipe else { continue };
             live.streams += 1;
-            self.output.capture(stream_key(run, index as u64), pipe, index, &live.proc.instance, &spec, live.account.as_ref());
+            self.output.capture(
+                stream_key(run, index as u64),
+                pipe,
+                index,
+                &live.proc.instance,
+                &spec,
+                live.account.as_ref(),
+            );
         }
         if let Some(channel) = streams.ipc {
             let tell = self.tell.clone();

@@ -13,7 +13,6 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::sync::{mpsc, watch};
 
-use super::watched::watched;
 use super::driver::{Driver, OnDisk};
 use super::executor::{Executor, Told};
 use super::link::{Link, LinkError};
@@ -21,6 +20,7 @@ use super::mode::Mode;
 use super::output::Output;
 use super::store::{Store, StoreError};
 use super::tree::Tree;
+use super::watched::watched;
 use super::{clock, notify};
 use crate::api::Handle;
 use crate::bus::server;
@@ -63,7 +63,8 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
 pub fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("STEAD_LOG").unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().thread_stack_size(256 << 10).build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().thread_stack_size(256 << 10).build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("cannot begin: {error}");
@@ -114,7 +115,10 @@ async fn serve() -> Result<(), StartError> {
         tokio::spawn(serve_system(handle));
     }
     link.serving();
-    tracing::info!("serving, apps in {}", executor.tree.base_dir().unwrap_or_else(|| PathBuf::from("no cgroup")).display());
+    tracing::info!(
+        "serving, apps in {}",
+        executor.tree.base_dir().unwrap_or_else(|| PathBuf::from("no cgroup")).display()
+    );
     let sampler = Arc::new(Mutex::new(Sampler::new()));
     let driver = Driver::new(world, store, executor, link, publish, sampler);
     driver.run(mailbox, told).await?;

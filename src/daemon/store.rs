@@ -34,11 +34,11 @@ pub enum StoreError {
 impl Store {
     /// Makes the state directory, 0700: specs hold secrets in `env`.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|error| StoreError::Io { action: "make", path: dir.to_owned(), error })?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| StoreError::Io {
+            action: "make",
+            path: dir.to_owned(),
+            error,
+        })?;
         Ok(Self { dir: dir.to_owned() })
     }
 
@@ -60,8 +60,7 @@ impl Store {
             Err(error) => error.to_string(),
         };
         let aside = self.dir.join("desired.json.unreadable");
-        fs::rename(&path, &aside)
-            .map_err(|error| StoreError::Io { action: "set aside", path: path.clone(), error })?;
+        fs::rename(&path, &aside).map_err(|error| StoreError::Io { action: "set aside", path: path.clone(), error })?;
         Err(StoreError::Corrupt { path, aside, why })
     }
 
@@ -70,8 +69,11 @@ impl Store {
     pub fn save<T: Serialize>(&self, desired: &T) -> Result<(), StoreError> {
         let temp = self.dir.join("desired.json.new");
         let saved = Saved { version: VERSION, desired };
-        let bytes = serde_json::to_vec(&saved)
-            .map_err(|error| StoreError::Io { action: "encode", path: temp.clone(), error: error.into() })?;
+        let bytes = serde_json::to_vec(&saved).map_err(|error| StoreError::Io {
+            action: "encode",
+            path: temp.clone(),
+            error: error.into(),
+        })?;
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temp)?;
             file.write_all(&bytes)?;

@@ -1,5 +1,7 @@
 //! `stop`, `restart`, `delete`, `kill`, `reset`: what takes selectors and nothing else.
 
+use std::collections::BTreeSet;
+
 use super::super::exit::{Failure, Result};
 use super::super::report;
 use super::super::session::Session;
@@ -10,7 +12,7 @@ pub(super) struct Act {
     verb: &'static str,
     method: &'static str,
     doing: &'static str,
-    /// What is left can be shown.
+    /// What is left can be shown; after `delete` nothing is.
     table: bool,
 }
 
@@ -24,6 +26,10 @@ pub(super) async fn run(session: &Session, act: &Act, selectors: &[String]) -> R
     check(selectors)?;
     let mut client = session.connect(act.verb).await?;
     let end = report::followed(session, act.doing, async |news| client.act(act.method, selectors, news).await).await?;
+    if !act.table && !end.failed {
+        let apps: BTreeSet<&str> = end.instances.iter().filter_map(|news| news.instance.split('/').next()).collect();
+        session.talk.note(&format!("deleted {}", apps.into_iter().collect::<Vec<_>>().join(", ")));
+    }
     report::outcome(session, &mut client, &end, act.table).await
 }
 
