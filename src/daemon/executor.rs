@@ -35,9 +35,14 @@ pub enum Told {
         prepared: Result<Box<Prepared>, String>,
     },
     /// A probe succeeded, or Node's channel said so.
-    Ready { run: Run },
+    Ready {
+        run: Run,
+    },
     /// A process said READY=1 on the notify socket; `cgroup` is its /proc/PID/cgroup at that moment.
-    Notified { pid: i32, cgroup: String },
+    Notified {
+        pid: i32,
+        cgroup: String,
+    },
     /// The cgroup of a dead main process has become empty.
     Empty {
         run: Run,

@@ -96,7 +96,11 @@ fn following_shows_new_lines_of_all_instances_and_survives_rotation() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
     let env = format!("FIFO={}", fifo.display());
     stead.run(&["start", file.to_str().unwrap(), "--env", &env]).ok();
-    let mut follow = stead.command(&["logs", "l", "-f", "--raw", "--out", "--lines", "100000"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut follow = stead
+        .command(&["logs", "l", "-f", "--raw", "--out", "--lines", "100000"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
     let go = std::thread::spawn(move || {
         for _ in 0..2 {
