@@ -111,6 +111,10 @@ pub enum News {
     StopTimeout {
         after_ms: u64,
     },
+    /// `max_memory_restart` exceeded.
+    OverMemory {
+        after_ms: u64,
+    },
     OldFirst {
         why: String,
     },
@@ -146,6 +150,10 @@ impl std::fmt::Display for News {
             News::SpawnFailed { why } => write!(f, "could not start: {why}"),
             News::StartTimeout { after_ms } => write!(f, "not ready within start_timeout ({after_ms} ms)"),
             News::StopTimeout { after_ms } => write!(f, "still there after stop_timeout ({after_ms} ms)"),
+            News::OverMemory { after_ms: 0 } => write!(f, "over max_memory_restart, being replaced"),
+            News::OverMemory { after_ms } => {
+                write!(f, "over max_memory_restart again, to be replaced in {after_ms} ms")
+            }
             News::OldFirst { why } => write!(f, "replaced old-first: {why}"),
             News::RolledBack { to, why } => write!(f, "brought back revision {to}: {why}"),
         }

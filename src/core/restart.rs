@@ -73,6 +73,17 @@ pub fn next_verdict(spec: &AppSpec, crashes: &mut Crashes, end: End, jitter: &mu
     Verdict::Again { after, attempts: crashes.attempts }
 }
 
+/// How long a run that has grown too large is kept before it is replaced: an app that needs more than its soft limit at
+/// all times would otherwise be replaced without end. Updates the count.
+pub fn next_replacement(crashes: &mut Crashes, up: Duration, jitter: &mut Jitter) -> Duration {
+    if up >= FORGIVEN_AFTER {
+        crashes.attempts = 0;
+    }
+    let after = next_delay(crashes.attempts, jitter);
+    crashes.attempts = crashes.attempts.saturating_add(1);
+    after
+}
+
 /// At once, then 100 ms × 1.5ⁿ up to 15 s, spread.
 fn next_delay(attempts: u32, jitter: &mut Jitter) -> Duration {
     let Some(grown) = attempts.checked_sub(1) else { return Duration::ZERO };

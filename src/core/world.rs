@@ -4,15 +4,17 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::app::{App, Which};
 use super::deadlines::Deadlines;
-use super::effect::{Alarm, Effect};
+use super::effect::{Alarm, Effect, News};
 use super::event::Event;
 use super::instance::Purpose;
 use super::jobs::Jobs;
 use super::plan::{self, PlanLine};
 use super::requests;
+use super::restart;
 use super::selection::Apps;
 use super::state::{Input, State};
 use super::turn::{Numbers, Turn};
@@ -235,7 +237,12 @@ fn replace_for_memory(app: &mut App, slot: u32, proc: &ProcId, turn: &mut Turn<'
     let Some(running) = instance.running().filter(|p| p.run == proc.run) else { return };
     if instance.incoming().is_none() && app.wants(slot, turn.closing) {
         let revision = running.revision;
-        app.queue(slot, revision, Purpose::Memory, None, turn);
+        let up = running.state.child().map_or(Duration::ZERO, |child| turn.now.mono.since(child.started));
+        let Some(instance) = app.runtime.slots.get_mut(&slot) else { return };
+        let after = restart::next_replacement(&mut instance.crashes, up, &mut turn.numbers.jitter);
+        let not_before = (!after.is_zero()).then(|| turn.now.mono + after);
+        turn.log(proc.clone(), News::OverMemory { after_ms: after.as_millis() as u64 });
+        app.queue(slot, revision, Purpose::Memory, not_before, turn);
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::environment;
+use crate::model::ids::AppName;
 use crate::model::spec::{AppSpec, Identity};
 use crate::sys::identity;
 
@@ -61,21 +62,47 @@ pub fn read_env_file(account: &Account, path: &str) -> Result<BTreeMap<String, S
     environment::parse_file(&text).map_err(|e| format!("env_file {path}, {e}"))
 }
 
-/// What can be known before anything is started: the user exists, and finds its program, script, directory and
-/// environment file. Every problem, not the first.
-pub fn check(spec: &AppSpec) -> Vec<String> {
-    let account = match resolve(&spec.identity) {
-        Ok(account) => account,
-        Err(problem) => return vec![format!("{}: {problem}", spec.name)],
+/// What can be known before anything is started: each user exists, and finds its program, script, directory and
+/// environment file. The accounts, or every problem.
+pub fn check(specs: &[AppSpec]) -> Result<Vec<(AppName, Identity, Account)>, Vec<String>> {
+    let mut known: Vec<(Identity, Account)> = Vec::new();
+    let mut checked = Vec::with_capacity(specs.len());
+    let mut problems = Vec::new();
+    for spec in specs {
+        // Many apps, few users: a look-up may ask the network.
+        let account = match known.iter().find(|(identity, _)| *identity == spec.identity) {
+            Some((_, account)) => account.clone(),
+            None => match resolve(&spec.identity) {
+                Ok(account) => account,
+                Err(problem) => {
+                    problems.push(format!("{}: {problem}", spec.name));
+                    continue;
+                }
+            },
+        };
+        if known.iter().all(|(identity, _)| *identity != spec.identity) {
+            known.push((spec.identity.clone(), account.clone()));
+        }
+        let found = problems_of(spec, &account);
+        problems.extend(found.into_iter().map(|problem| format!("{}: {problem}", spec.name)));
+        checked.push((spec.name.clone(), spec.identity.clone(), account));
+    }
+    if problems.is_empty() { Ok(checked) } else { Err(problems) }
+}
+
+fn problems_of(spec: &AppSpec, account: &Account) -> Vec<String> {
+    let seen = match account.uid {
+        // What root sees is what this thread sees.
+        0 => Ok(look(spec, &account.name)),
+        uid => identity::as_user(uid, account.gid, &account.groups, || look(spec, &account.name)),
     };
-    let seen = identity::as_user(account.uid, account.gid, &account.groups, || look(spec, &account.name));
     let mut problems = seen.unwrap_or_else(|e| vec![format!("cannot act as {}: {e}", account.name)]);
     if let Some(path) = &spec.env_file
-        && let Err(problem) = read_env_file(&account, path)
+        && let Err(problem) = read_env_file(account, path)
     {
         problems.push(problem);
     }
-    problems.into_iter().map(|problem| format!("{}: {problem}", spec.name)).collect()
+    problems
 }
 
 /// Runs with the rights of the app's user.

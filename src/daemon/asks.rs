@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::account::Account;
 use super::describe::{Measured, detail, row};
 use super::driver::Driver;
 use super::executor::Told;
@@ -19,11 +20,11 @@ use crate::core::plan::{PlanAction, PlanLine as CorePlanLine};
 use crate::logs::follow::Query;
 use crate::logs::source::Wanted;
 use crate::metrics::sampler::{Cgroups, Target};
-use crate::model::ids::{InstanceId, Run};
+use crate::model::ids::{AppName, InstanceId, Run};
 use crate::model::logframe::LogStream;
 use crate::model::request::Request;
 use crate::model::selector::Selector;
-use crate::model::spec::{AppSpec, Replace};
+use crate::model::spec::{AppSpec, Identity, Replace};
 use crate::model::status::{AppView, InstanceStatus, InstanceView};
 use crate::sys::cgroup::{Controller, RunCgroup};
 use crate::sys::identity;
@@ -31,9 +32,12 @@ use crate::sys::identity;
 /// Specs that were looked at on this host, on their way to being deployed.
 #[derive(Debug)]
 pub struct Checked {
-    specs: Result<Vec<AppSpec>, Refusal>,
+    specs: Result<Sound, Refusal>,
     answer: oneshot::Sender<Result<Job, Refusal>>,
 }
+
+/// Specs that can run here, and whom each app runs as.
+type Sound = (Vec<AppSpec>, Vec<(AppName, Identity, Account)>);
 
 /// Figures that take longer than this to collect are not waited for.
 const SAMPLE: Duration = Duration::from_secs(5);
@@ -73,8 +77,10 @@ impl Driver {
     /// The specs stood the test, or not.
     pub(super) fn checked(&mut self, checked: Checked) {
         match checked.specs {
-            Ok(specs) => {
+            Ok((specs, accounts)) => {
                 self.executor.accounts.clear();
+                let accounts = accounts.into_iter().map(|(app, identity, account)| (app, (identity, account)));
+                self.executor.accounts.extend(accounts);
                 self.tell_who_listens();
                 self.submit(Request::Deploy { specs }, checked.answer);
             }
@@ -286,10 +292,12 @@ fn notes(app: &AppView, listens: bool) -> Vec<String> {
 }
 
 /// Raw settings to specs, and a look at this host for what the specs name.
-fn check(apps: &[RawApp], caller: Caller) -> Result<Vec<AppSpec>, Refusal> {
+fn check(apps: &[RawApp], caller: Caller) -> Result<Sound, Refusal> {
     let specs = resolve(apps, caller)?;
-    let problems: Vec<String> = specs.iter().flat_map(account::check).collect();
-    if problems.is_empty() { Ok(specs) } else { Err(Refusal::Config(problems.join("\n"))) }
+    match account::check(&specs) {
+        Ok(accounts) => Ok((specs, accounts)),
+        Err(problems) => Err(Refusal::Config(problems.join("\n"))),
+    }
 }
 
 /// The daemon has no PATH and no directory of its own to look into: the caller's side has made names absolute.

@@ -539,6 +539,19 @@ fn a_failing_replacement_for_memory_is_tried_again_while_the_old_one_runs() {
     t.after(secs(1)).expect(["spawn web/0@3 r1"]).ready("web/0@3").expect(["SIGTERM web/0@1"]);
 }
 
+#[test]
+fn an_app_that_is_always_over_its_soft_limit_is_replaced_ever_more_rarely() {
+    let mut t = Scenario::app("web").up();
+    t.event(Event::OverMemory { proc: proc("web/0@1") }).expect(["spawn web/0@2 r1"]);
+    t.ready("web/0@2").expect(["SIGTERM web/0@1"]).exits("web/0@1", 0).expect([]);
+    t.event(Event::OverMemory { proc: proc("web/0@2") }).expect([]);
+    assert_eq!(t.status("web/0"), Status::Running);
+    t.after(secs(1)).expect(["spawn web/0@3 r1"]);
+    // One that lasted starts the delays over.
+    t.ready("web/0@3").expect(["SIGTERM web/0@2"]).exits("web/0@2", 0).expect([]);
+    t.after(secs(60)).event(Event::OverMemory { proc: proc("web/0@3") }).expect(["spawn web/0@4 r1"]);
+}
+
 // Scaling.
 
 #[test]

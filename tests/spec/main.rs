@@ -5,4 +5,5 @@ mod cli;
 mod config;
 mod core_properties;
 mod core_scenarios;
+mod readme;
 mod scenario;
