@@ -5,6 +5,7 @@
 //! look (tee) → format → record *append* → write → record *consume* → take out (splice) → record *idle* → empty the trash
 
 mod recover;
+mod stream;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,7 +17,6 @@ use std::time::Duration;
 
 use memchr::memrchr;
 
-use crate::model::logframe::LogStream;
 use crate::model::spec::LogFormat;
 use crate::model::time::{Mono, Now};
 use crate::sys::stream::{ReadSet, Readiness};
@@ -28,59 +28,11 @@ use super::record::{FileId, Phase, Record};
 use super::sinks::Sinks;
 use super::trash::{Look, Trash};
 
+use stream::{Flight, Prepared, Seen, Source, Then};
+
 /// The most that is taken at once: a part of a pipe, so that the app fills the rest meanwhile, and little enough that bytes
 /// and lines stay in a core's cache from the look to the write.
 const BATCH: usize = 256 << 10;
-
-/// A stream being captured.
-struct Source {
-    pipe: File,
-    ino: u64,
-    stream: LogStream,
-    label: String,
-    target: String,
-    /// Something may stand in the pipe that has not been looked at.
-    ready: bool,
-    hung_up: bool,
-    /// The last line written goes on.
-    open_line: bool,
-    /// Not to be looked at before: it holds a piece of a line, and looking costs its length each time.
-    not_before: Mono,
-}
-
-/// A batch that is formatted and not yet written.
-struct Prepared {
-    key: u64,
-    lines: Vec<u8>,
-    record: Record,
-    open: bool,
-    then: Then,
-}
-
-/// A batch being written.
-struct Flight {
-    key: u64,
-    record: Record,
-    open: bool,
-    then: Then,
-}
-
-/// What follows a batch of a stream.
-#[derive(Clone, Copy)]
-enum Then {
-    /// More stands in the pipe.
-    Look,
-    /// Nothing more did when it was looked at.
-    Wait,
-    End,
-}
-
-/// What a stream had to give.
-enum Seen {
-    Batch(Prepared),
-    Nothing,
-    End,
-}
 
 pub(super) struct Engine {
     set: ReadSet,
