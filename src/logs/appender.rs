@@ -6,7 +6,7 @@
 //! logs of every app; so a second thread does, and is given up for a new one when it is not back in time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SendError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
@@ -77,16 +77,27 @@ impl Appender {
         Ok(Self { shared, worker, hung: Vec::new(), stall })
     }
 
-    /// Appends and waits. None: it hangs, and `late` will tell how it ended. The error is that no thread can be started.
-    pub fn run(&mut self, job: Job) -> io::Result<Option<Done>> {
-        if let Err(SendError(job)) = self.worker.jobs.send(job) {
-            self.worker = start_worker(Arc::clone(&self.shared))?;
-            if self.worker.jobs.send(job).is_err() {
-                return Err(io::Error::other("the append thread ended as soon as it began"));
-            }
+    /// Begins an append. The job comes back if no thread can be started. `wait` must follow.
+    pub fn submit(&mut self, job: Job) -> Result<(), Job> {
+        let Err(SendError(job)) = self.worker.jobs.send(job) else { return Ok(()) };
+        // The thread ended, as it does after a hang that was over just when it was given up.
+        match start_worker(Arc::clone(&self.shared)) {
+            Ok(worker) => self.worker = worker,
+            Err(_) => return Err(job),
         }
-        if let Ok(done) = self.worker.done.recv_timeout(self.stall) {
-            return Ok(Some(done));
+        self.worker.jobs.send(job).map_err(|SendError(job)| job)
+    }
+
+    /// Waits for the append that was begun. None: it hangs, and `late` will tell how it ended. The error is that there is
+    /// no thread and none can be started.
+    pub fn wait(&mut self) -> io::Result<Option<Done>> {
+        match self.worker.done.recv_timeout(self.stall) {
+            Ok(done) => return Ok(Some(done)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                self.worker = start_worker(Arc::clone(&self.shared))?;
+                return Err(io::Error::other("the thread that appends ended"));
+            }
         }
         {
             let _store = self.shared.store();

@@ -135,7 +135,7 @@ fn a_line_without_an_end_of_100_mb_comes_out_as_it_went_in() {
     let lines = bench.lines();
     assert!(lines.iter().all(|(_, _, text)| text.len() <= PIECE_MAX));
     assert!(lines[..lines.len() - 1].iter().all(|(partial, ..)| *partial) && !lines.last().unwrap().0);
-    let whole: Vec<u8> = lines.into_iter().flat_map(|(_, _, text)| text).collect();
+    let whole = lines.into_iter().map(|(_, _, text)| text).collect::<Vec<_>>().concat();
     assert!(whole == piece.repeat(100), "{} bytes came out", whole.len());
 }
 

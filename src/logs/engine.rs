@@ -1,8 +1,11 @@
 //! Looking at a pipe, writing what is there, and taking it out: once each, whatever dies in between.
-//! Owns: the streams, what is written when, and recovery.
+//! Owns: the streams, and what is written when.
 //! Never: waits for anything but an append and the epoll set.
 //!
 //! look (tee) → format → record *append* → write → record *consume* → take out (splice) → record *idle* → empty the trash
+
+mod recover;
+mod stream;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,7 +17,6 @@ use std::time::Duration;
 
 use memchr::memrchr;
 
-use crate::model::logframe::LogStream;
 use crate::model::spec::LogFormat;
 use crate::model::time::{Mono, Now};
 use crate::sys::stream::{ReadSet, Readiness};
@@ -23,33 +25,21 @@ use super::appender::Shared;
 use super::capture::{Clock, Command, Report, Reporter, Stream, StreamKey};
 use super::format::{PIECE_MAX, Tail, app_stamp, format_batch, format_end, format_event};
 use super::record::{FileId, Phase, Record};
-use super::sinks::{Sinks, count_lines};
+use super::sinks::Sinks;
 use super::trash::{Look, Trash};
 
-/// The most that is taken at once: half a pipe, so that the app fills one half while the other is written.
-const BATCH: usize = 512 << 10;
+use stream::{Flight, Prepared, Seen, Source, Then};
 
-/// A stream being captured.
-struct Source {
-    pipe: File,
-    ino: u64,
-    stream: LogStream,
-    label: String,
-    target: String,
-    /// Something may stand in the pipe that has not been looked at.
-    ready: bool,
-    hung_up: bool,
-    /// The last line written goes on.
-    open_line: bool,
-    /// Not to be looked at before: it holds a piece of a line, and looking costs its length each time.
-    not_before: Mono,
-}
+/// The most that is taken at once: a part of a pipe, so that the app fills the rest meanwhile, and little enough that bytes
+/// and lines stay in a core's cache from the look to the write.
+const BATCH: usize = 256 << 10;
 
 pub(super) struct Engine {
     set: ReadSet,
     seen: Vec<Readiness>,
     sources: HashMap<u64, Source>,
     order: Vec<u64>,
+    flight: Option<Flight>,
     sinks: Sinks,
     trash: Trash,
     shared: Arc<Shared>,
@@ -76,6 +66,7 @@ impl Engine {
             seen: Vec::new(),
             sources: HashMap::new(),
             order: Vec::new(),
+            flight: None,
             sinks,
             trash,
             shared,
@@ -133,15 +124,21 @@ impl Engine {
         self.sources.values().any(|s| s.ready && s.not_before <= now)
     }
 
-    /// One batch of each stream that is ready. Returns how many bytes were taken.
+    /// One batch of each stream that is ready. While one is being written, the next is looked at and formatted. Returns
+    /// how many bytes were taken.
     pub fn round(&mut self) -> u64 {
         let now = self.now().mono;
         let mut order = std::mem::take(&mut self.order);
         order.clear();
         order.extend(self.sources.iter().filter(|(_, s)| s.ready && s.not_before <= now).map(|(key, _)| *key));
-        let bytes = order.iter().map(|key| self.pump(*key)).sum();
+        let mut bytes = 0;
+        for key in &order {
+            let next = self.prepare(*key);
+            bytes += self.land();
+            self.launch(next);
+        }
         self.order = order;
-        bytes
+        bytes + self.land()
     }
 
     pub fn settle_late(&mut self) {
@@ -234,69 +231,64 @@ impl Engine {
         source.hung_up = true;
         source.ready = true;
         // More than this is only there if somebody who does not belong to the app goes on writing.
-        for _ in 0..8 {
+        for _ in 0..64 {
             if !self.sources.get(&key).is_some_and(|s| s.ready) {
                 break;
             }
             self.pump(key);
         }
-        if let Some(mut source) = self.sources.remove(&key) {
-            if let Some((format, _)) = self.sinks.plan(&source.target) {
-                self.end(&mut source, format);
-            }
-            self.sources.insert(key, source);
-            self.close(key);
-            self.tell(Report::Closed(StreamKey(key)));
+        if self.sources.contains_key(&key) {
+            self.end(key);
         }
     }
 
-    /// One batch of one stream. Returns how many bytes were taken out of its pipe.
-    fn pump(&mut self, key: u64) -> u64 {
-        let Some(mut source) = self.sources.remove(&key) else { return 0 };
-        let result = self.pump_source(&mut source);
+    /// Writes one batch of one stream.
+    fn pump(&mut self, key: u64) {
+        let next = self.prepare(key);
+        self.launch(next);
+        self.land();
+    }
+
+    /// Looks at a stream and formats its next batch. None: there is none, or the stream is over and closed.
+    fn prepare(&mut self, key: u64) -> Option<Prepared> {
+        let mut source = self.sources.remove(&key)?;
+        let seen = self.prepare_source(key, &mut source);
         self.sources.insert(key, source);
-        match result {
-            Ok(Pumped::Took(bytes)) => bytes,
-            Ok(Pumped::End) => {
-                self.close(key);
-                self.tell(Report::Closed(StreamKey(key)));
-                0
-            }
-            Err(e) => {
-                self.close(key);
-                self.tell(Report::Broken { key: StreamKey(key), why: e.to_string() });
-                0
-            }
+        match seen {
+            Ok(Seen::Batch(prepared)) => return Some(prepared),
+            Ok(Seen::Nothing) => {}
+            Ok(Seen::End) => self.end(key),
+            Err(e) => self.break_off(key, &e),
         }
+        None
     }
 
-    fn pump_source(&mut self, source: &mut Source) -> io::Result<Pumped> {
-        let Some((format, room)) = self.sinks.plan(&source.target) else { return Ok(Pumped::End) };
+    fn prepare_source(&mut self, key: u64, source: &mut Source) -> io::Result<Seen> {
+        let Some((format, room)) = self.sinks.plan(&source.target) else { return Ok(Seen::End) };
         if format == LogFormat::None {
             source.ready = false;
-            return Ok(if self.trash.discard(source.pipe.as_fd())? { Pumped::End } else { Pumped::Took(0) });
+            return Ok(if self.trash.discard(source.pipe.as_fd())? { Seen::End } else { Seen::Nothing });
         }
         let (seen, more) = match self.trash.look(source.pipe.as_fd(), &mut self.buffer)? {
             Look::Bytes { len, more } => (len, more),
-            Look::Closed => return Ok(self.end(source, format)),
+            Look::Closed => return Ok(Seen::End),
             Look::Empty => {
                 source.ready = false;
-                return Ok(Pumped::Took(0));
+                return Ok(Seen::Nothing);
             }
         };
         let last = source.hung_up && !more;
+        let now = self.now();
         let Some((cut, tail)) = self.plan_cut(source, seen, last)? else {
             // A piece of a line waits in the pipe, where it is safe, for its end. To look again costs its length, so it
             // is looked at the less often the longer it is.
             source.ready = false;
-            let pause = Duration::from_millis(1 + (seen as u64 >> 15));
-            source.not_before = self.now().mono + pause;
-            return Ok(Pumped::Took(0));
+            source.not_before = now.mono + Duration::from_millis(1 + (seen as u64 >> 15));
+            return Ok(Seen::Nothing);
         };
-        let at = app_stamp(self.now().wall);
+        let at = app_stamp(now.wall);
         let mut lines = self.sinks.take_buffer();
         let batch = format_batch(format, source.stream, at, &self.buffer[..cut], tail, room, &mut lines);
-        let tail = if batch.open { Tail::Open } else { tail };
         let record = Record {
             phase: Phase::Append,
             pipe: source.ino,
@@ -306,18 +298,45 @@ impl Engine {
             at,
             format,
             stream: source.stream,
-            tail,
+            tail: if batch.open { Tail::Open } else { tail },
         };
-        if self.sinks.append(&source.target, lines, Some(record), &source.label) {
-            source.open_line = batch.open;
+        let then = match (last, batch.taken == seen) {
+            // No writer is left, and nothing comes after what was just looked at.
+            (true, true) => Then::End,
+            (true, false) => Then::Look,
+            (false, _) if more || batch.taken < cut => Then::Look,
+            (false, _) => Then::Wait,
+        };
+        // Not to be looked at before this batch is out of the pipe. What comes meanwhile raises it again.
+        source.ready = false;
+        Ok(Seen::Batch(Prepared { key, lines, record, open: batch.open, then }))
+    }
+
+    /// Begins to write a batch. None may be under way.
+    fn launch(&mut self, next: Option<Prepared>) {
+        let Some(Prepared { key, lines, record, open, then }) = next else { return };
+        let Some(source) = self.sources.get(&key) else { return };
+        self.sinks.begin(&source.target, lines, Some(record), &source.label);
+        self.flight = Some(Flight { key, record, open, then });
+    }
+
+    /// Waits for the batch under way, and takes it out of its pipe. Returns how many bytes that were.
+    fn land(&mut self) -> u64 {
+        let Some(Flight { key, record, open, then }) = self.flight.take() else { return 0 };
+        let kept = self.sinks.finish();
+        let Some(mut source) = self.sources.remove(&key) else { return 0 };
+        if kept {
+            source.open_line = open;
         }
-        self.consume(source, record)?;
-        source.ready = more || batch.taken < cut || (last && batch.taken < seen);
-        if last && batch.taken == seen {
-            // No writer is left, and nothing comes after what was just written.
-            return Ok(self.end(source, format));
+        let consumed = self.consume(&source, record);
+        source.ready |= matches!(then, Then::Look);
+        self.sources.insert(key, source);
+        match (consumed, then) {
+            (Err(e), _) => self.break_off(key, &e),
+            (Ok(()), Then::End) => self.end(key),
+            (Ok(()), Then::Look | Then::Wait) => {}
         }
-        Ok(Pumped::Took(batch.taken as u64))
+        record.taken
     }
 
     /// How many of the bytes seen are to be written now. None: they are a piece of a line whose end may still come.
@@ -336,15 +355,29 @@ impl Engine {
     }
 
     /// The stream is over: a line that was said to go on is ended.
-    fn end(&mut self, source: &mut Source, format: LogFormat) -> Pumped {
-        if source.open_line {
+    fn end(&mut self, key: u64) {
+        // A batch of the same file may be under way.
+        self.land();
+        if let Some(source) = self.sources.get(&key)
+            && source.open_line
+            && let Some((format, _)) = self.sinks.plan(&source.target)
+        {
             let mut line = Vec::new();
-            format_end(format, source.stream, app_stamp(self.now().wall), &mut line);
+            format_end(format, source.stream, app_stamp((self.clock)().wall), &mut line);
             if !line.is_empty() {
                 self.sinks.append(&source.target, line, None, &source.label);
             }
         }
-        Pumped::End
+        if self.close(key) {
+            self.tell(Report::Closed(StreamKey(key)));
+        }
+    }
+
+    fn break_off(&mut self, key: u64, why: &io::Error) {
+        self.land();
+        if self.close(key) {
+            self.tell(Report::Broken { key: StreamKey(key), why: why.to_string() });
+        }
     }
 
     /// Takes a batch out of its pipe, now that it is in the file, or lost.
@@ -371,59 +404,4 @@ impl Engine {
             self.tell(Report::Broken { key: StreamKey(*key), why: why.to_string() });
         }
     }
-
-    /// Takes over the streams of a dead daemon, and ends the batch it died in.
-    pub fn recover(&mut self, streams: Vec<Stream>) {
-        streams.into_iter().for_each(|stream| self.add(stream));
-        let record = self.shared.record();
-        let key = self.sources.iter().find(|(_, s)| s.ino == record.pipe).map(|(key, _)| *key);
-        let result = match (record.phase, key) {
-            (Phase::Idle, _) | (_, None) => Ok(()),
-            (Phase::Append, Some(key)) => self.recover_append(key, record),
-            (Phase::Consume, Some(key)) => self.recover_consume(key, record),
-        };
-        if let (Err(e), Some(key)) = (result, key) {
-            self.tell(Report::Broken { key: StreamKey(key), why: e.to_string() });
-            self.close(key);
-        }
-        self.keep(Record::IDLE);
-        // If that fails, the next look finds the pipe unusable and says so.
-        let _ = self.trash.empty();
-    }
-
-    fn recover_append(&mut self, key: u64, record: Record) -> io::Result<()> {
-        // What stands in the trash is a copy: nothing was taken yet.
-        self.trash.empty()?;
-        let taken = usize::try_from(record.taken).unwrap_or(BATCH).min(BATCH);
-        let Some(source) = self.sources.remove(&key) else { return Ok(()) };
-        let looked = self.trash.look(source.pipe.as_fd(), &mut self.buffer[..taken]);
-        let mut lines = Vec::new();
-        if let Ok(Look::Bytes { len, .. }) = looked {
-            let bytes = &self.buffer[..len];
-            format_batch(record.format, record.stream, record.at, bytes, record.tail, u64::MAX, &mut lines);
-        }
-        let shared = Arc::clone(&self.shared);
-        let file = self.sinks.file(&source.target);
-        let completed = file.map_or(Ok(()), |file| file.complete(&shared.root, &record, &lines));
-        if let Err(e) = completed {
-            let lost = count_lines(&lines);
-            self.sinks.lose(&source.target, lost, lines.len() as u64, e.to_string());
-        }
-        let consumed = looked.map(drop).and_then(|()| self.consume(&source, record));
-        self.sources.insert(key, source);
-        consumed
-    }
-
-    fn recover_consume(&mut self, key: u64, record: Record) -> io::Result<()> {
-        let left = record.taken.saturating_sub(self.trash.standing()?);
-        match self.sources.get(&key) {
-            Some(source) => self.trash.take(source.pipe.as_fd(), left),
-            None => Ok(()),
-        }
-    }
-}
-
-enum Pumped {
-    Took(u64),
-    End,
 }

@@ -43,8 +43,10 @@ pub(super) struct Sinks {
     shared: Arc<Shared>,
     clock: Clock,
     report: Reporter,
-    /// Kept for the next batch, so that a busy stream allocates nothing.
-    buffer: Vec<u8>,
+    /// The target of the append that was begun.
+    under_way: Option<String>,
+    /// Kept for the next batches, so that a busy stream allocates nothing. Two: one is written, one filled.
+    buffers: Vec<Vec<u8>>,
 }
 
 const HANGS: &str = "the write hangs";
@@ -57,7 +59,7 @@ pub(super) fn count_lines(lines: &[u8]) -> u64 {
 impl Sinks {
     pub fn start(shared: Arc<Shared>, log_stall: Duration, clock: Clock, report: Reporter) -> io::Result<Self> {
         let appender = Appender::start(Arc::clone(&shared), log_stall)?;
-        Ok(Self { sinks: HashMap::new(), appender, shared, clock, report, buffer: Vec::new() })
+        Ok(Self { sinks: HashMap::new(), appender, shared, clock, report, under_way: None, buffers: Vec::new() })
     }
 
     /// The format of a target, and how much of it a batch may fill. What does not fit beside what is there goes to a
@@ -78,14 +80,13 @@ impl Sinks {
 
     /// An empty buffer for lines, to be given to `append`.
     pub fn take_buffer(&mut self) -> Vec<u8> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        buffer
+        self.buffers.pop().unwrap_or_default()
     }
 
-    fn give_buffer(&mut self, buffer: Vec<u8>) {
-        if buffer.capacity() > self.buffer.capacity() {
-            self.buffer = buffer;
+    fn give_buffer(&mut self, mut buffer: Vec<u8>) {
+        if self.buffers.len() < 2 {
+            buffer.clear();
+            self.buffers.push(buffer);
         }
     }
 
@@ -124,33 +125,38 @@ impl Sinks {
         self.close_if_unused(name);
     }
 
-    /// Appends, saying first what was lost before. False: these lines are lost too, and counted.
+    /// Appends, and waits. False: these lines are lost, and counted.
     pub fn append(&mut self, name: &str, lines: Vec<u8>, record: Option<Record>, label: &str) -> bool {
+        self.begin(name, lines, record, label);
+        self.finish()
+    }
+
+    /// Begins to append, saying first what was lost before. `finish` must follow before anything else is begun.
+    pub fn begin(&mut self, name: &str, lines: Vec<u8>, record: Option<Record>, label: &str) {
         self.tell_gap(name, label);
-        let refused = match self.sinks.get(name) {
-            Some(Sink { file: None, .. }) => Some(HANGS.to_owned()),
-            Some(Sink { gap, .. }) if gap.lines > 0 => Some(gap.why.clone()),
-            Some(_) => None,
-            None => return false,
+        let Some(sink) = self.sinks.get_mut(name) else { return };
+        let refused = match &mut sink.file {
+            None => HANGS.to_owned(),
+            Some(_) if sink.gap.lines > 0 => sink.gap.why.clone(),
+            Some(_) => return self.submit(name, lines, record),
         };
-        if let Some(why) = refused {
-            self.lose(name, count_lines(&lines), lines.len() as u64, why);
-            self.give_buffer(lines);
-            return false;
-        }
-        match self.run(name, lines, record) {
-            Some(Ok(())) => true,
+        self.lose(name, count_lines(&lines), lines.len() as u64, refused);
+        self.give_buffer(lines);
+    }
+
+    /// Waits for what was begun. False: these lines are lost, and counted, or it hangs.
+    pub fn finish(&mut self) -> bool {
+        let Some(name) = self.under_way.take() else { return false };
+        match self.wait(&name) {
+            Some(Ok(())) => return true,
             Some(Err((error, lines))) => {
-                self.lose_rest(name, &error, &lines);
+                self.lose_rest(&name, &error, &lines);
                 self.give_buffer(lines);
-                false
             }
             // What became of the lines is known when it does not hang any more.
-            None => {
-                self.lose(name, 0, 0, HANGS.to_owned());
-                false
-            }
+            None => self.lose(&name, 0, 0, HANGS.to_owned()),
         }
+        false
     }
 
     /// Says in the log how much of it is missing, as soon as it takes a line.
@@ -163,7 +169,9 @@ impl Sinks {
         let text = format!("{label}: {lost} lines ({bytes} bytes) were lost here: {why}");
         let mut line = Vec::new();
         format_event(target.format, event_stamp((self.clock)().wall), &text, true, &mut line);
-        if let Some(Ok(())) = self.run(name, line, None)
+        self.submit(name, line, None);
+        self.under_way = None;
+        if let Some(Ok(())) = self.wait(name)
             && let Some(sink) = self.sinks.get_mut(name)
         {
             let Gap { lines, bytes, .. } = std::mem::take(&mut sink.gap);
@@ -171,16 +179,25 @@ impl Sinks {
         }
     }
 
-    /// One append. None: it hangs.
-    fn run(&mut self, name: &str, lines: Vec<u8>, record: Option<Record>) -> Option<Appended> {
-        let file = self.sinks.get_mut(name)?.file.take()?;
-        match self.appender.run(Job { file, lines, record }) {
+    fn submit(&mut self, name: &str, lines: Vec<u8>, record: Option<Record>) {
+        let Some(sink) = self.sinks.get_mut(name) else { return };
+        let Some(file) = sink.file.take() else { return };
+        self.under_way = Some(name.to_owned());
+        if let Err(job) = self.appender.submit(Job { file, lines, record }) {
+            // No thread can be started; `wait` finds that out and tells.
+            sink.file = Some(job.file);
+        }
+    }
+
+    /// None: it hangs.
+    fn wait(&mut self, name: &str) -> Option<Appended> {
+        match self.appender.wait() {
             Ok(Some(done)) => Some(self.settle(name, done)),
             Ok(None) => None,
-            // No thread can be started. The file went with the job; a fresh one is tried at the next line.
+            // The file may have gone with the job. A fresh one is tried at the next line.
             Err(why) => {
                 let sink = self.sinks.get_mut(name)?;
-                sink.file = Some(LogFile::new(Arc::clone(&sink.target)));
+                sink.file.get_or_insert_with(|| LogFile::new(Arc::clone(&sink.target)));
                 Some(Err((AppendError { place: name.to_owned(), written: 0, why }, Vec::new())))
             }
         }

@@ -56,6 +56,9 @@ pub struct Figures {
 /// A CPU share over less time than this says more about the clock's ticks than about the app.
 const SHORTEST: Duration = Duration::from_millis(500);
 
+/// Half a page: see `read_path`.
+const SHORT: usize = 2048;
+
 /// CPU time used up to a moment.
 #[derive(Debug, Clone, Copy)]
 struct Used {
@@ -240,6 +243,10 @@ impl Sampler {
             match file.read(&mut self.buffer[len..]).ok()? {
                 0 => return Some(&self.buffer[..len]),
                 read => len += read,
+            }
+            // The kernel gives these files a page at a time; less than half of one is all there is.
+            if len < SHORT {
+                return Some(&self.buffer[..len]);
             }
             if len == self.buffer.len() {
                 self.buffer.resize(len * 2, 0);

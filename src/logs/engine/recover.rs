@@ -1,0 +1,70 @@
+//! Ending the batch that a daemon died in.
+//! Owns: what is done with the record it left.
+//! Never: writes a byte that is in the file, or takes one out of a pipe that was taken before.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use crate::logs::capture::{Report, Stream, StreamKey};
+use crate::logs::format::format_batch;
+use crate::logs::record::{Phase, Record};
+use crate::logs::sinks::count_lines;
+use crate::logs::trash::Look;
+use crate::sys::stream::bytes_waiting;
+
+use super::Engine;
+
+impl Engine {
+    /// Takes over the streams of a dead daemon, and ends the batch it died in.
+    pub fn recover(&mut self, streams: Vec<Stream>) {
+        streams.into_iter().for_each(|stream| self.add(stream));
+        let record = self.shared.record();
+        let key = self.sources.iter().find(|(_, s)| s.ino == record.pipe).map(|(key, _)| *key);
+        let result = match (record.phase, key) {
+            (Phase::Idle, _) | (_, None) => Ok(()),
+            (Phase::Append, Some(key)) => self.recover_append(key, record),
+            (Phase::Consume, Some(key)) => self.recover_consume(key, record),
+        };
+        if let (Err(e), Some(key)) = (result, key) {
+            self.tell(Report::Broken { key: StreamKey(key), why: e.to_string() });
+            self.close(key);
+        }
+        self.keep(Record::IDLE);
+        // If that fails, the next look finds the pipe unusable and says so.
+        let _ = self.trash.empty();
+    }
+
+    fn recover_append(&mut self, key: u64, record: Record) -> io::Result<()> {
+        // What stands in the trash is a copy: nothing was taken yet.
+        self.trash.empty()?;
+        let Some(source) = self.sources.remove(&key) else { return Ok(()) };
+        // An older version may have had larger batches, but none larger than what stands in the pipe.
+        let standing = bytes_waiting(source.pipe.as_fd())?;
+        let mut buffer = vec![0; usize::try_from(record.taken.min(standing)).unwrap_or(0)];
+        let looked = self.trash.look(source.pipe.as_fd(), &mut buffer);
+        let mut lines = Vec::new();
+        if let Ok(Look::Bytes { len, .. }) = looked {
+            let bytes = &buffer[..len];
+            format_batch(record.format, record.stream, record.at, bytes, record.tail, u64::MAX, &mut lines);
+        }
+        let shared = Arc::clone(&self.shared);
+        let file = self.sinks.file(&source.target);
+        let completed = file.map_or(Ok(()), |file| file.complete(&shared.root, &record, &lines));
+        if let Err(e) = completed {
+            let lost = count_lines(&lines);
+            self.sinks.lose(&source.target, lost, lines.len() as u64, e.to_string());
+        }
+        let consumed = looked.map(drop).and_then(|()| self.consume(&source, record));
+        self.sources.insert(key, source);
+        consumed
+    }
+
+    fn recover_consume(&mut self, key: u64, record: Record) -> io::Result<()> {
+        let left = record.taken.saturating_sub(self.trash.standing()?);
+        match self.sources.get(&key) {
+            Some(source) => self.trash.take(source.pipe.as_fd(), left),
+            None => Ok(()),
+        }
+    }
+}

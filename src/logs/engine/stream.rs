@@ -1,0 +1,59 @@
+//! One stream, and one batch of it on its way.
+//! Owns: what is remembered of each between two looks.
+//! Never: does anything with it.
+
+use std::fs::File;
+
+use crate::logs::record::Record;
+use crate::model::logframe::LogStream;
+use crate::model::time::Mono;
+
+/// A stream being captured.
+pub(super) struct Source {
+    pub pipe: File,
+    pub ino: u64,
+    pub stream: LogStream,
+    pub label: String,
+    pub target: String,
+    /// Something may stand in the pipe that has not been looked at.
+    pub ready: bool,
+    pub hung_up: bool,
+    /// The last line written goes on.
+    pub open_line: bool,
+    /// Not to be looked at before: it holds a piece of a line, and looking costs its length each time.
+    pub not_before: Mono,
+}
+
+/// A batch that is formatted and not yet written.
+pub(super) struct Prepared {
+    pub key: u64,
+    pub lines: Vec<u8>,
+    pub record: Record,
+    pub open: bool,
+    pub then: Then,
+}
+
+/// A batch being written.
+pub(super) struct Flight {
+    pub key: u64,
+    pub record: Record,
+    pub open: bool,
+    pub then: Then,
+}
+
+/// What follows a batch of a stream.
+#[derive(Clone, Copy)]
+pub(super) enum Then {
+    /// More stands in the pipe.
+    Look,
+    /// Nothing more did when it was looked at.
+    Wait,
+    End,
+}
+
+/// What a stream had to give.
+pub(super) enum Seen {
+    Batch(Prepared),
+    Nothing,
+    End,
+}
