@@ -137,7 +137,7 @@ impl Driver {
             effects.clear();
             self.effects = effects;
         }
-        self.executor.tidy();
+        self.executor.tidy(&mut self.link);
         self.snapshots.send_if_modified(|old| {
             let new = self.world.snapshot();
             // A view that did not change is the same one.

@@ -16,14 +16,14 @@ use super::listen::{ListenWatch, PortMemory};
 use super::output::Output;
 use super::spawn::Prepared;
 use super::tree::Tree;
-use crate::core::effect::Effect;
+use crate::core::effect::{Effect, News};
 use crate::core::event::Event;
 use crate::logs::capture::{Report, StreamKey};
 use crate::model::exit::Exit;
-use crate::model::ids::{AppName, ProcId, Revision, Run};
+use crate::model::ids::{AppName, InstanceId, ProcId, Revision, Run};
 use crate::model::signal::Signal;
 use crate::model::spec::{AppSpec, Identity, StopScope};
-use crate::model::time::{Mono, Now};
+use crate::model::time::{Mono, Now, Wall};
 use crate::sys::cgroup::RunCgroup;
 
 /// News from a task or thread of ours to the loop.
@@ -100,12 +100,19 @@ pub struct Executor {
     pub(super) ephemeral: std::ops::RangeInclusive<u16>,
     pub(super) notify_path: String,
     pub(super) tell: mpsc::UnboundedSender<Told>,
+    /// Spawns that the holder has not answered.
+    pub(super) starting: usize,
     /// Cgroups to remove once the loop has nothing more urgent to do.
     pub(super) litter: Vec<RunCgroup>,
+    /// Life-cycle events that are still to be written down, in order.
+    news: Vec<(Wall, InstanceId, Option<ProcId>, News)>,
 }
 
 /// Tokens of the holder's table: an app's run is its run number; a probe's has this bit set (below the protocol's MAX_TOKEN).
 pub(super) const PROBE: u64 = 1 << 59;
+
+/// So many removals may wait for spawns, which may go on for ever in a crash loop.
+const LITTER_MAX: usize = 64;
 
 impl Executor {
     pub fn new(
@@ -126,7 +133,9 @@ impl Executor {
             ephemeral,
             notify_path,
             tell,
+            starting: 0,
             litter: Vec::new(),
+            news: Vec::new(),
         }
     }
 
@@ -147,24 +156,8 @@ impl Executor {
                     self.kill(run, link);
                 }
             }
-            Effect::Log { proc, news } => {
-                tracing::info!("{proc}: {news}");
-                if let Some(live) = self.runs.get(&proc.run) {
-                    self.output.event(
-                        &proc.instance,
-                        &live.spec,
-                        live.account.as_ref(),
-                        now.wall,
-                        &format!("{proc}: {news}"),
-                    );
-                } else {
-                    self.output.event_without_run(&proc.instance, now.wall, &format!("{proc}: {news}"));
-                }
-            }
-            Effect::LogInstance { instance, news } => {
-                tracing::info!("{instance}: {news}");
-                self.output.event_without_run(&instance, now.wall, &format!("{instance}: {news}"));
-            }
+            Effect::Log { proc, news } => self.news.push((now.wall, proc.instance.clone(), Some(proc), news)),
+            Effect::LogInstance { instance, news } => self.news.push((now.wall, instance, None, news)),
             Effect::Forget { app } => {
                 self.tree.remove_app(&app);
                 self.accounts.remove(&app);
@@ -226,8 +219,14 @@ impl Executor {
         match message {
             FromHolder::Spawned { token, .. } if token & PROBE != 0 => {}
             FromHolder::SpawnFailed { token, why } if token & PROBE != 0 => self.probe_failed(token, &why),
-            FromHolder::Spawned { token, pid, streams } => self.spawned(Run(token), pid, streams, link, queue),
-            FromHolder::SpawnFailed { token, why } => self.spawn_failed(Run(token), why, queue),
+            FromHolder::Spawned { token, pid, streams } => {
+                self.starting = self.starting.saturating_sub(1);
+                self.spawned(Run(token), pid, streams, link, queue);
+            }
+            FromHolder::SpawnFailed { token, why } => {
+                self.starting = self.starting.saturating_sub(1);
+                self.spawn_failed(Run(token), why, queue);
+            }
             FromHolder::Exited { token, exit } if token & PROBE != 0 => self.probe_exited(token, exit, link, queue),
             FromHolder::Exited { token, exit } => self.exited(Run(token), exit, link, queue),
             FromHolder::Terminate => unreachable!("the driver takes it"),
@@ -289,8 +288,34 @@ impl Executor {
         }
     }
 
-    /// Work that nobody waits for: removes the cgroups of runs that have ended.
-    pub fn tidy(&mut self) {
+    /// Work that nobody waits for, at the end of the loop's turn: acknowledges exits, writes the news down, and removes
+    /// the cgroups of runs that have ended.
+    pub fn tidy(&mut self, link: &mut Link) {
+        link.send_later();
+        self.write_news();
+        // rmdir and CLONE_INTO_CGROUP take the same lock in the kernel, and a spawn must not wait for a removal.
+        if self.starting == 0 || self.litter.len() > LITTER_MAX {
+            self.clear_litter();
+        }
+    }
+
+    fn write_news(&mut self) {
+        if self.news.is_empty() {
+            return;
+        }
+        let mut events = Vec::with_capacity(self.news.len());
+        for (at, instance, proc, news) in std::mem::take(&mut self.news) {
+            let subject: &dyn std::fmt::Display = proc.as_ref().map_or(&instance, |proc| proc);
+            let text = format!("{subject}: {news}");
+            tracing::info!("{text}");
+            let live = proc.as_ref().and_then(|proc| self.runs.get(&proc.run));
+            let live = live.map(|live| (&live.spec, live.account.as_ref()));
+            events.extend(self.output.event(&instance, live, at, text));
+        }
+        self.output.write(events);
+    }
+
+    fn clear_litter(&mut self) {
         for cgroup in std::mem::take(&mut self.litter) {
             if let Err(error) = cgroup.remove() {
                 tracing::warn!("{error}");
@@ -309,7 +334,8 @@ impl Executor {
 
     /// The last act: nothing runs any more.
     pub fn close(&mut self, link: &mut Link) {
-        self.tidy();
+        self.write_news();
+        self.clear_litter();
         self.output.sync();
         self.tree.remove();
         link.quit();

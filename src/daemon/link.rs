@@ -61,8 +61,12 @@ pub enum LinkError {
 pub struct Link {
     socket: AsyncFd<OwnedFd>,
     buffer: Vec<u8>,
+    /// Requests that nobody waits for: sent when the loop has nothing more urgent to do.
+    later: Vec<Request>,
     /// Requests that the holder had no room for yet, in order.
     outbox: VecDeque<Vec<u8>>,
+    /// Watched for room only while something is in the outbox: otherwise each message that the holder takes wakes us.
+    room: Option<AsyncFd<OwnedFd>>,
     /// Plans whose spawn is not answered: a failure is told in their words.
     plans: HashMap<u64, Plan>,
 }
@@ -73,9 +77,11 @@ impl Link {
         let number = std::env::var(protocol::FD_VARIABLE).ok().and_then(|text| text.parse().ok());
         let socket = socket::inherited(number.ok_or(LinkError::NotAChild)?)?;
         Ok(Self {
-            socket: watched(socket, Interest::READABLE | Interest::WRITABLE)?,
+            socket: watched(socket, Interest::READABLE)?,
             buffer: vec![0; 64 * 1024],
+            later: Vec::new(),
             outbox: VecDeque::new(),
+            room: None,
             plans: HashMap::new(),
         })
     }
@@ -83,24 +89,22 @@ impl Link {
     /// The next news. Sends what is waiting to be sent meanwhile. Safe to drop before it is done.
     pub async fn receive(&mut self) -> Result<FromHolder, LinkError> {
         loop {
-            let interest =
-                if self.outbox.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
-            let mut guard = self.socket.ready(interest).await?;
-            if guard.ready().is_writable() && !self.outbox.is_empty() {
-                while let Some(bytes) = self.outbox.front() {
-                    match socket::send(self.socket.as_fd(), bytes, &[]) {
-                        Ok(()) => drop(self.outbox.pop_front()),
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                            guard.clear_ready_matching(tokio::io::Ready::WRITABLE);
-                            break;
-                        }
-                        Err(error) => return Err(error.into()),
-                    }
-                }
+            if !self.outbox.is_empty() {
+                self.send_outbox()?;
             }
+            let mut guard = match &self.room {
+                None => self.socket.readable().await?,
+                Some(room) => tokio::select! {
+                    guard = self.socket.readable() => guard?,
+                    guard = room.writable() => {
+                        guard?.clear_ready();
+                        continue;
+                    }
+                },
+            };
             let received = match socket::receive(self.socket.as_fd(), &mut self.buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    guard.clear_ready_matching(tokio::io::Ready::READABLE);
+                    guard.clear_ready();
                     continue;
                 }
                 received => received?,
@@ -112,6 +116,31 @@ impl Link {
             if let Some(news) = self.news(message, received.fds)? {
                 return Ok(news);
             }
+        }
+    }
+
+    fn send_outbox(&mut self) -> Result<(), LinkError> {
+        while let Some(bytes) = self.outbox.front() {
+            match socket::send(self.socket.as_fd(), bytes, &[]) {
+                Ok(()) => drop(self.outbox.pop_front()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.room.is_none() {
+                        let copy = self.socket.get_ref().try_clone()?;
+                        self.room = Some(watched(copy, Interest::WRITABLE)?);
+                    }
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.room = None;
+        Ok(())
+    }
+
+    /// Sends what nobody waited for.
+    pub fn send_later(&mut self) {
+        for request in std::mem::take(&mut self.later) {
+            self.request(&request);
         }
     }
 
@@ -188,12 +217,14 @@ impl Link {
         self.request(&Request::SignalGroup { token, signal: signal.0 });
     }
 
+    /// At the end of the loop's turn: a successor's spawn goes first.
     pub fn reap(&mut self, token: u64) {
-        self.request(&Request::Reap { token });
+        self.later.push(Request::Reap { token });
     }
 
+    /// At the end of the loop's turn.
     pub fn forget(&mut self, token: u64) {
-        self.request(&Request::Forget { token });
+        self.later.push(Request::Forget { token });
     }
 
     /// Gives the holder a copy of an fd to keep. Only at start, when nothing else is under way.
@@ -207,6 +238,7 @@ impl Link {
     }
 
     pub fn quit(&mut self) {
+        self.send_later();
         self.request(&Request::Quit);
     }
 

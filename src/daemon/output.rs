@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::account::Account;
-use crate::logs::capture::{Capture, Stream, StreamKey};
+use crate::logs::capture::{Capture, Event, Stream, StreamKey};
 use crate::logs::file::{Place, Target, file_name};
 use crate::logs::follow::{Query, Selection, send_logs};
 use crate::logs::source::Log;
@@ -58,23 +58,26 @@ impl Output {
         self.capture.finish(key);
     }
 
-    /// Writes a life-cycle event after everything the instance has printed so far.
+    /// A life-cycle event of an instance, for `write`. `live` says how it runs now; without it the event goes where the
+    /// last ones went, or nowhere if the instance never ran.
     pub fn event(
         &mut self,
         instance: &InstanceId,
-        spec: &Arc<AppSpec>,
-        account: Option<&Account>,
+        live: Option<(&Arc<AppSpec>, Option<&Account>)>,
         at: Wall,
-        text: &str,
-    ) {
-        let target = Arc::clone(&self.targets(instance, spec, account)[1]);
-        self.capture.event(target, at, text.to_owned());
+        text: String,
+    ) -> Option<Event> {
+        let target = match live {
+            Some((spec, account)) => Arc::clone(&self.targets(instance, spec, account)[1]),
+            None => Arc::clone(&self.targets.get(instance)?.by_stream[1]),
+        };
+        Some(Event { target, at, text })
     }
 
-    /// The same for an instance that has no run now; nothing if it never had one.
-    pub fn event_without_run(&mut self, instance: &InstanceId, at: Wall, text: &str) {
-        if let Some(targets) = self.targets.get(instance) {
-            self.capture.event(Arc::clone(&targets.by_stream[1]), at, text.to_owned());
+    /// Writes events, each after everything its instance had printed before.
+    pub fn write(&self, events: Vec<Event>) {
+        if !events.is_empty() {
+            self.capture.write(events);
         }
     }
 

@@ -46,7 +46,7 @@ impl Executor {
             proc,
             spec: Arc::clone(&spec),
             revision,
-            cgroup_id: cgroup.id(),
+            cgroup_id: None,
             cgroup,
             account: None,
             pid: None,
@@ -97,11 +97,10 @@ impl Executor {
         let plan = plan(live, &prepared, &self.notify_path);
         self.accounts.insert(app, (identity, account));
         match plan {
-            Ok(plan) => {
-                if let Err(why) = link.spawn(run.0, plan) {
-                    self.spawn_failed(run, why, queue);
-                }
-            }
+            Ok(plan) => match link.spawn(run.0, plan) {
+                Ok(()) => self.starting += 1,
+                Err(why) => self.spawn_failed(run, why, queue),
+            },
             Err(why) => self.spawn_failed(run, why, queue),
         }
     }
@@ -126,6 +125,7 @@ impl Executor {
         let now = clock::now();
         let Some(live) = self.runs.get_mut(&run) else { return };
         live.pid = Some(pid);
+        live.cgroup_id = live.cgroup.id();
         live.started = now.mono;
         let spec = Arc::clone(&live.spec);
         for (index, pipe) in [streams.out, streams.err].into_iter().enumerate() {

@@ -178,7 +178,7 @@ impl Holder {
             if sink == Sink::Null {
                 return Ok(None);
             }
-            let pipe = Pipe::with_capacity(LOG_CAPACITY).map_err(before(Stage::Streams))?;
+            let pipe = Pipe::new().map_err(before(Stage::Streams))?;
             if let Some(uid) = owner.filter(|&uid| uid != 0) {
                 pipe::give_to(pipe.write.as_fd(), uid, None).map_err(before(Stage::Streams))?;
             }
@@ -225,6 +225,10 @@ impl Holder {
             steps: &plan.steps,
         };
         let child = launch.start().map_err(|failure| Failure::from_child(failure, plan))?;
+        // After the clone, when the child has work to do, too. A pipe that stays small only blocks its writer sooner.
+        for pipe in stdout.iter().chain(&stderr) {
+            let _ = pipe::set_capacity(pipe.read.as_fd(), LOG_CAPACITY);
+        }
         let read_end = |pipe: Option<Pipe>| pipe.map(|pipe| Rc::new(pipe.read));
         Ok((child, [read_end(stdout), read_end(stderr), ipc.map(|(ours, _)| Rc::new(ours))]))
     }

@@ -39,6 +39,14 @@ pub struct Stream {
     pub target: Arc<Target>,
 }
 
+/// Something that happened to an instance, as a line in its log.
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub target: Arc<Target>,
+    pub at: Wall,
+    pub text: String,
+}
+
 /// What the thread has to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
@@ -74,7 +82,7 @@ pub(super) enum Command {
     Add(Stream),
     Remove(StreamKey),
     Finish(StreamKey),
-    Event { target: Arc<Target>, at: Wall, text: String },
+    Write(Vec<Event>),
     Flush { app: AppName, outside: Vec<Arc<Target>>, done: Sender<io::Result<()>> },
     Reopen,
     Sync(Sender<()>),
@@ -126,9 +134,9 @@ impl Capture {
         self.send(Command::Finish(key));
     }
 
-    /// Writes a life-cycle event, after everything its app has written to that target so far.
-    pub fn event(&self, target: Arc<Target>, at: Wall, text: String) {
-        self.send(Command::Event { target, at, text });
+    /// Writes life-cycle events, after everything that was written to their targets so far.
+    pub fn write(&self, events: Vec<Event>) {
+        self.send(Command::Write(events));
     }
 
     /// Empties an app's logs, and `outside`, its files elsewhere. The answer comes when it is done.

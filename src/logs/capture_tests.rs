@@ -38,6 +38,10 @@ struct Bench {
 }
 
 impl Bench {
+    fn event(&self, target: &Arc<Target>, at: Wall, text: &str) {
+        self.capture.write(vec![Event { target: Arc::clone(target), at, text: text.to_owned() }]);
+    }
+
     fn new(name: &str) -> Self {
         let trash = Trash::private().unwrap();
         Self::with(scratch(name), Box::new(InMemory(Record::IDLE)), trash, Vec::new(), Duration::from_secs(10))
@@ -167,7 +171,7 @@ fn an_event_stands_after_what_was_written_before_it() {
     let target = target(LogFormat::Cri);
     let mut app = bench.add(1, LogStream::Out, &target);
     app.write_all(b"last words\n").unwrap();
-    bench.capture.event(Arc::clone(&target), Wall(1_795_178_824_000_000_000), "api/0: exited (code 1)".to_owned());
+    bench.event(&target, Wall(1_795_178_824_000_000_000), "api/0: exited (code 1)");
     bench.sync();
     let lines = bench.lines();
     assert_eq!(lines[0], (false, false, b"last words".to_vec()));
@@ -182,7 +186,7 @@ fn raw_files_hold_the_bytes_and_nothing_else() {
     app.write_all(b"one\n\0two").unwrap();
     drop(app);
     assert_eq!(bench.report(), Report::Closed(StreamKey(1)));
-    bench.capture.event(Arc::clone(&target), Wall(2), "api/0: exited".to_owned());
+    bench.event(&target, Wall(2), "api/0: exited");
     bench.sync();
     assert_eq!(bench.log(), b"one\n\0two");
 }

@@ -22,7 +22,7 @@ use crate::model::time::{Mono, Now};
 use crate::sys::stream::{ReadSet, Readiness};
 
 use super::appender::Shared;
-use super::capture::{Clock, Command, Report, Reporter, Stream, StreamKey};
+use super::capture::{Clock, Command, Event, Report, Reporter, Stream, StreamKey};
 use super::format::{PIECE_MAX, Tail, app_stamp, format_batch, format_end, format_event};
 use super::record::{FileId, Phase, Record};
 use super::sinks::Sinks;
@@ -152,17 +152,7 @@ impl Engine {
                 self.close(key);
             }
             Command::Finish(StreamKey(key)) => self.finish(key),
-            Command::Event { target, at, text } => {
-                let name = target.place.to_string();
-                self.drain(|source| source.target == name);
-                self.sinks.open(&target, 0);
-                let mut line = Vec::new();
-                format_event(target.format, at, &text, false, &mut line);
-                if !line.is_empty() {
-                    self.sinks.append(&name, line, None, "stead");
-                }
-                self.sinks.close_if_unused(&name);
-            }
+            Command::Write(events) => self.write(events),
             Command::Flush { app, outside, done } => {
                 let result = self.sinks.flush(&app, &outside);
                 // Who asked may have gone meanwhile.
@@ -222,6 +212,24 @@ impl Engine {
                 }
                 self.pump(key);
             }
+        }
+    }
+
+    /// Events of one target go into its file by one append; those that stand together do so in practice.
+    fn write(&mut self, events: Vec<Event>) {
+        for events in events.chunk_by(|a, b| Arc::ptr_eq(&a.target, &b.target)) {
+            let target = Arc::clone(&events[0].target);
+            let name = target.place.to_string();
+            self.drain(|source| source.target == name);
+            self.sinks.open(&target, 0);
+            let mut lines = Vec::new();
+            for event in events {
+                format_event(target.format, event.at, &event.text, false, &mut lines);
+            }
+            if !lines.is_empty() {
+                self.sinks.append(&name, lines, None, "stead");
+            }
+            self.sinks.close_if_unused(&name);
         }
     }
 

@@ -271,12 +271,12 @@ fn capset(effective: u64, permitted: u64, inheritable: u64) -> c_long {
 /// Ignored signals and a blocked mask would outlive exec, and a program finds SIGPIPE ignored only if it asked.
 fn reset_signals() {
     let (action, everything_off) = ([0u64; 4], 0u64);
-    for signal in 1..=64 as c_long {
-        // SAFETY: a zeroed kernel sigaction is SIG_DFL without flags; SIGKILL and SIGSTOP are refused, as they may be.
-        unsafe {
-            let none = ptr::null_mut::<u64>();
-            libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), none, size_of::<u64>());
-        }
+    // The parent ignores SIGPIPE and nothing else (`signal::reset_inherited`), and exec undoes what is handled; sixty
+    // calls more would be a tenth of a spawn.
+    // SAFETY: a zeroed kernel sigaction is SIG_DFL without flags.
+    unsafe {
+        let (signal, none) = (libc::SIGPIPE as c_long, ptr::null_mut::<u64>());
+        libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), none, size_of::<u64>());
     }
     // SAFETY: an empty 64-bit signal set of the size the kernel expects.
     unsafe {

@@ -67,8 +67,15 @@ impl RunCgroup {
     /// Whether any process is left, threads that outlive their leader included. A directory that is gone is empty.
     pub fn populated(&self) -> Result<bool> {
         let Some(dir) = &self.v2 else { return Ok(!self.procs()?.is_empty()) };
-        let text = optional(read(&dir.join("cgroup.events")))?;
-        Ok(text.is_some_and(|text| parse::key(&text, "populated") == Some(1)))
+        // Asked at every exit, so without the calls that find out how long a file is.
+        let path = dir.join("cgroup.events");
+        let mut buffer = [0; 128];
+        let mut look = || std::io::Read::read(&mut std::fs::File::open(&path)?, &mut buffer);
+        let Some(length) = optional(look().map_err(|error| Error::new(&path, "read", error)))? else {
+            return Ok(false);
+        };
+        let text = String::from_utf8_lossy(&buffer[..length]);
+        Ok(parse::key(&text, "populated") == Some(1))
     }
 
     /// The file that changes when `populated` does. v2 only.
