@@ -19,14 +19,13 @@ use crate::config::{self, Authority, Context};
 use crate::core::plan::{PlanAction, PlanLine as CorePlanLine};
 use crate::logs::follow::Query;
 use crate::logs::source::Wanted;
-use crate::metrics::sampler::{Cgroups, Target};
+use crate::metrics::sampler::{Fds, Target};
 use crate::model::ids::{AppName, InstanceId, Run};
 use crate::model::logframe::LogStream;
 use crate::model::request::Request;
 use crate::model::selector::Selector;
 use crate::model::spec::{AppSpec, Identity, Replace};
 use crate::model::status::{AppView, InstanceStatus, InstanceView};
-use crate::sys::cgroup::{Controller, RunCgroup};
 use crate::sys::identity;
 
 /// Specs that were looked at on this host, on their way to being deployed.
@@ -131,12 +130,12 @@ impl Driver {
         Ok(apps.collect())
     }
 
-    fn list(&self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>>) {
+    fn list(&mut self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>>) {
         let chosen = match self.chosen(selectors) {
             Ok(chosen) => chosen,
             Err(refusal) => return drop(answer.send(Err(refusal))),
         };
-        let measuring = self.measure(&chosen);
+        let measuring = self.measure(&chosen, Fds::Skip);
         tokio::spawn(async move {
             let measured = measuring.await;
             let now = clock::mono();
@@ -146,7 +145,7 @@ impl Driver {
         });
     }
 
-    fn show(&self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>>) {
+    fn show(&mut self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>>) {
         let chosen = match self.chosen(selectors) {
             Ok(chosen) => chosen,
             Err(refusal) => return drop(answer.send(Err(refusal))),
@@ -158,7 +157,7 @@ impl Driver {
             .collect();
         let listening: BTreeSet<InstanceId> =
             self.executor.runs.values().filter(|live| live.listens).map(|live| live.proc.instance.clone()).collect();
-        let measuring = self.measure(&chosen);
+        let measuring = self.measure(&chosen, Fds::Count);
         tokio::spawn(async move {
             let measured = measuring.await;
             let now = clock::mono();
@@ -183,23 +182,29 @@ impl Driver {
 
     /// Figures of every live proc that speaks for a chosen instance, collected on a thread.
     fn measure(
-        &self,
+        &mut self,
         chosen: &[(Arc<AppView>, Vec<InstanceView>)],
+        fds: Fds,
     ) -> impl Future<Output = HashMap<InstanceId, Measured>> + Send + 'static {
         let mut wanted: Vec<(InstanceId, Run, Option<u64>, Option<String>)> = Vec::new();
         let mut targets = Vec::new();
         for slot in chosen.iter().flat_map(|(_, slots)| slots) {
             let Some(run) = slot.procs.first().map(|proc| proc.proc.run) else { continue };
-            let Some(live) = self.executor.runs.get(&run).filter(|live| live.exit.is_none()) else { continue };
+            let Some(live) = self.executor.runs.get_mut(&run).filter(|live| live.exit.is_none()) else { continue };
             let Some(pid) = live.pid else { continue };
-            targets.push(Target { key: run.0, pid, started: live.started, cgroups: cgroups(&live.cgroup) });
+            live.sampled = true;
+            targets.push(Target { key: run.0, pid, started: live.started, cgroups: live.figures.clone() });
             wanted.push((slot.instance.clone(), run, live.cgroup_id, self.executor.tree.shown(&live.proc)));
         }
         let sampler = Arc::clone(&self.sampler);
+        let ended = std::mem::take(&mut self.executor.ended);
         let sampled = tokio::task::spawn_blocking(move || {
             let by_cgroup = super::readiness::listening();
             let mut sampler = sampler.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let figures = sampler.sample(clock::mono(), &targets);
+            for run in ended {
+                sampler.forget(run.0);
+            }
+            let figures = sampler.sample(clock::mono(), &targets, fds);
             let pids = targets.iter().map(|target| target.pid);
             wanted
                 .into_iter()
@@ -236,7 +241,7 @@ impl Driver {
             _ => None,
         };
         let lines = (query.since.is_none() || query.lines != u32::MAX).then_some(u64::from(query.lines));
-        let wanted = Wanted { stream, since: query.since };
+        let wanted = Wanted { stream, since: query.since, no_events: !query.events };
         let query = Query { lines, wanted, follow: query.follow };
         let (read, write) = std::io::pipe().map_err(unavailable)?;
         self.executor.output.send(Box::new(move || logs.clone()), query, write.into()).map_err(unavailable)?;
@@ -263,19 +268,6 @@ impl Driver {
             });
             let _ = answer.send(failed.map_or(Ok(files), |why| Err(Refusal::Unavailable(why))));
         });
-    }
-}
-
-/// Where the sampler finds the figures of a run.
-fn cgroups(cgroup: &RunCgroup) -> Cgroups {
-    let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
-    let v1 = |wanted| cgroup.v1.iter().find(|(controller, _)| *controller == wanted).map(|(_, dir)| text(dir));
-    Cgroups {
-        tree: cgroup.v2.as_deref().map(text).or_else(|| v1(Controller::Freezer)),
-        controllers: cgroup.memory_events_file().is_some(),
-        memory_v1: v1(Controller::Memory),
-        cpuacct_v1: v1(Controller::Cpuacct),
-        pids_v1: v1(Controller::Pids),
     }
 }
 

@@ -19,6 +19,7 @@ use super::tree::Tree;
 use crate::core::effect::{Effect, News};
 use crate::core::event::Event;
 use crate::logs::capture::{Report, StreamKey};
+use crate::metrics::sampler::Cgroups;
 use crate::model::exit::Exit;
 use crate::model::ids::{AppName, InstanceId, ProcId, Revision, Run};
 use crate::model::signal::Signal;
@@ -72,6 +73,10 @@ pub(super) struct Live {
     pub cgroup: RunCgroup,
     /// By which the kernel names it in inet_diag; None without v2.
     pub cgroup_id: Option<u64>,
+    /// Where its figures are.
+    pub figures: Cgroups,
+    /// Figures were taken of it: the sampler remembers it.
+    pub sampled: bool,
     pub account: Option<Account>,
     /// None until the program runs.
     pub pid: Option<i32>,
@@ -100,6 +105,8 @@ pub struct Executor {
     pub(super) ephemeral: std::ops::RangeInclusive<u16>,
     pub(super) notify_path: String,
     pub(super) tell: mpsc::UnboundedSender<Told>,
+    /// Runs that have ended since figures were last taken.
+    pub(super) ended: Vec<Run>,
     /// Spawns that the holder has not answered.
     pub(super) starting: usize,
     /// Cgroups to remove once the loop has nothing more urgent to do.
@@ -133,6 +140,7 @@ impl Executor {
             ephemeral,
             notify_path,
             tell,
+            ended: Vec::new(),
             starting: 0,
             litter: Vec::new(),
             news: Vec::new(),
@@ -282,8 +290,12 @@ impl Executor {
 
     /// Forgets a run that is gone and whose output is all in files.
     pub(super) fn drop_if_done(&mut self, run: Run, link: &mut Link) {
-        if self.runs.get(&run).is_some_and(|live| live.gone && live.streams == 0) {
+        let done = self.runs.get(&run).filter(|live| live.gone && live.streams == 0);
+        if let Some(sampled) = done.map(|live| live.sampled) {
             self.runs.remove(&run);
+            if sampled {
+                self.ended.push(run);
+            }
             link.forget(run.0);
         }
     }

@@ -13,8 +13,10 @@ use super::{clock, ipc, memory, program};
 use crate::core::effect::Effect;
 use crate::core::event::Event;
 use crate::holder::plan::{Passed, Plan, Sink};
+use crate::metrics::sampler::Cgroups;
 use crate::model::ids::{ProcId, Revision, Run};
 use crate::model::spec::{AppSpec, ReadyOn};
+use crate::sys::cgroup::{Controller, RunCgroup};
 
 /// What had to be found out away from the loop.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ impl Executor {
             spec: Arc::clone(&spec),
             revision,
             cgroup_id: None,
+            figures: Cgroups::default(),
+            sampled: false,
             cgroup,
             account: None,
             pid: None,
@@ -126,6 +130,7 @@ impl Executor {
         let Some(live) = self.runs.get_mut(&run) else { return };
         live.pid = Some(pid);
         live.cgroup_id = live.cgroup.id();
+        live.figures = figures_of(&live.cgroup);
         live.started = now.mono;
         let spec = Arc::clone(&live.spec);
         for (index, pipe) in [streams.out, streams.err].into_iter().enumerate() {
@@ -162,6 +167,19 @@ impl Executor {
         for effect in early {
             self.carry_out(effect, now, link, queue);
         }
+    }
+}
+
+/// Where the sampler finds the figures of a run.
+fn figures_of(cgroup: &RunCgroup) -> Cgroups {
+    let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    let v1 = |wanted| cgroup.v1.iter().find(|(controller, _)| *controller == wanted).map(|(_, dir)| text(dir));
+    Cgroups {
+        tree: cgroup.v2.as_deref().map(text).or_else(|| v1(Controller::Freezer)),
+        controllers: cgroup.memory_events_file().is_some(),
+        memory_v1: v1(Controller::Memory),
+        cpuacct_v1: v1(Controller::Cpuacct),
+        pids_v1: v1(Controller::Pids),
     }
 }
 

@@ -217,8 +217,9 @@ impl Merge {
             let Some(Reverse(Next { order: (_, index), record })) = self.heap.pop() else { return Ok(None) };
             self.entries[index].queued = false;
             self.fresh.insert(index);
-            let Wanted { stream, since } = self.query.wanted;
+            let Wanted { stream, since, no_events } = self.query.wanted;
             if stream.is_some_and(|wanted| wanted != record.stream)
+                || (no_events && record.event)
                 || since.is_some_and(|since| record.at < since && record.at != Wall(0))
             {
                 continue;

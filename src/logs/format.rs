@@ -55,6 +55,11 @@ pub fn app_stamp(now: Wall) -> Wall {
 }
 
 /// The stamp of a line that stead says itself.
+pub fn is_event_stamp(at: Wall) -> bool {
+    at.0 & 1 == 1
+}
+
+/// The stamp of an event: odd, as no app line's is.
 pub fn event_stamp(now: Wall) -> Wall {
     Wall(now.0 | 1)
 }
@@ -172,7 +177,7 @@ pub fn parse_cri(line: &[u8]) -> Option<Line<'_>> {
         [b'P', b' ', text @ ..] => (true, text),
         _ => return None,
     };
-    Some(Line { at, stream, partial, event: at.0 & 1 == 1, text: Cow::Borrowed(text) })
+    Some(Line { at, stream, partial, event: is_event_stamp(at), text: Cow::Borrowed(text) })
 }
 
 #[derive(Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use crate::model::time::Wall;
 use crate::sys::open::{open_dir, open_read};
 
 use super::file::{LogDir, Place};
-use super::format::{PIECE_MAX, STAMP_LEN, parse_line, parse_stamp};
+use super::format::{PIECE_MAX, STAMP_LEN, is_event_stamp, parse_line, parse_stamp};
 use super::record::FileId;
 use super::rotate::{elder_number, elders};
 
@@ -36,6 +36,8 @@ pub struct Log {
 pub struct Wanted {
     pub stream: Option<LogStream>,
     pub since: Option<Wall>,
+    /// Only what apps printed, without life-cycle events.
+    pub no_events: bool,
 }
 
 const BLOCK: usize = 64 << 10;
@@ -350,7 +352,8 @@ impl Search {
         {
             return Ok(Verdict::Stop);
         }
-        if self.wanted.stream.is_some_and(|wanted| wanted != stream) {
+        let event = at.is_some_and(is_event_stamp);
+        if self.wanted.stream.is_some_and(|wanted| wanted != stream) || (event && self.wanted.no_events) {
             return Ok(Verdict::Pass);
         }
         if partial {

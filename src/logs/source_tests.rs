@@ -110,10 +110,10 @@ fn the_last_lines_of_one_stream_or_since_a_moment_are_found() {
     append(&dir, 40, LogStream::Out, "o2\n");
     let root = LogDir::open(&dir).unwrap();
     let mut reader = Reader::open(&root, log()).unwrap();
-    let err = Wanted { stream: Some(LogStream::Err), since: None };
+    let err = Wanted { stream: Some(LogStream::Err), since: None, no_events: false };
     assert_eq!(reader.seek_last(1, err).unwrap(), 1);
     assert_eq!(texts(&mut reader, &root), ["e2", "o2"]);
-    let since = Wanted { stream: None, since: Some(Wall(20)) };
+    let since = Wanted { stream: None, since: Some(Wall(20)), no_events: false };
     let mut reader = Reader::open(&root, log()).unwrap();
     assert_eq!(reader.seek_last(u64::MAX, since).unwrap(), 3);
     assert_eq!(texts(&mut reader, &root), ["o1", "e2", "o2"]);

@@ -53,6 +53,13 @@ pub struct Figures {
     pub sampled: bool,
 }
 
+/// Whether open descriptors are counted: one more look at each process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fds {
+    Count,
+    Skip,
+}
+
 /// A CPU share over less time than this says more about the clock's ticks than about the app.
 const SHORTEST: Duration = Duration::from_millis(500);
 
@@ -102,10 +109,10 @@ impl Sampler {
     }
 
     /// One `Figures` for each target, in order. All zero: it is gone.
-    pub fn sample(&mut self, now: Mono, targets: &[Target]) -> Vec<Figures> {
+    pub fn sample(&mut self, now: Mono, targets: &[Target], fds: Fds) -> Vec<Figures> {
         let bare = targets.iter().any(|target| target.cgroups.tree.is_none());
         let families = if bare { self.families() } else { HashMap::new() };
-        targets.iter().map(|target| self.figures(now, target, &families)).collect()
+        targets.iter().map(|target| self.figures(now, target, &families, fds)).collect()
     }
 
     /// Drops what is remembered of a proc that is gone.
@@ -124,7 +131,7 @@ impl Sampler {
         self.read(dir, "memory.stat").map(|stat| memory_that_counts_v2(stat, swap))
     }
 
-    fn figures(&mut self, now: Mono, target: &Target, families: &HashMap<i32, Vec<i32>>) -> Figures {
+    fn figures(&mut self, now: Mono, target: &Target, families: &HashMap<i32, Vec<i32>>, fds: Fds) -> Figures {
         let mut members = std::mem::take(&mut self.pids);
         members.clear();
         match &target.cgroups.tree {
@@ -138,7 +145,9 @@ impl Sampler {
         figures.sampled = !counted;
         let mut ticks = 0;
         for pid in &members {
-            figures.fds += self.fds(*pid);
+            if fds == Fds::Count {
+                figures.fds += self.fds(*pid);
+            }
             if !counted || tasks.is_none() {
                 let Some(status) = self.read_proc(*pid, "status").map(status) else { continue };
                 if !counted {
@@ -324,8 +333,8 @@ mod tests {
         let mut sampler = Sampler::new();
         let pid = std::process::id() as i32;
         let target = |pid| Target { key: 1, pid, started: Mono(0), cgroups: Cgroups::default() };
-        let figures = sampler.sample(Mono(1), &[target(pid)])[0];
-        let alone = sampler.sample(Mono(1), &[target(child.id() as i32)])[0];
+        let figures = sampler.sample(Mono(1), &[target(pid)], Fds::Count)[0];
+        let alone = sampler.sample(Mono(1), &[target(child.id() as i32)], Fds::Count)[0];
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(figures.sampled && figures.fds > 2 && figures.anon > 0 && figures.memory_peak_bytes > 0);
@@ -337,7 +346,7 @@ mod tests {
     fn what_is_gone_has_no_figures() {
         let cgroups = Cgroups { tree: Some("/sys/fs/cgroup/no/such/directory".into()), ..Cgroups::default() };
         let target = Target { key: 1, pid: i32::MAX, started: Mono(0), cgroups };
-        let figures = Sampler::new().sample(Mono(1), &[target])[0];
+        let figures = Sampler::new().sample(Mono(1), &[target], Fds::Count)[0];
         assert_eq!((figures.memory_bytes, figures.tasks, figures.fds), (0, 0, 0));
     }
 
@@ -357,7 +366,7 @@ mod tests {
         let cgroups = Cgroups { tree, controllers: true, ..Cgroups::default() };
         let target = Target { key: 1, pid: i32::MAX, started: Mono(0), cgroups: cgroups.clone() };
         let mut sampler = Sampler::new();
-        let figures = sampler.sample(Mono(1_000_000_000), &[target])[0];
+        let figures = sampler.sample(Mono(1_000_000_000), &[target], Fds::Count)[0];
         let expected = Figures {
             memory_bytes: 3000,
             memory_peak_bytes: 5000,

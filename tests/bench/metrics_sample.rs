@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use stead::metrics::sampler::{Cgroups, Sampler, Target};
+use stead::metrics::sampler::{Cgroups, Fds, Sampler, Target};
 use stead::model::time::Mono;
 
 const INSTANCES: u64 = 300;
@@ -32,7 +32,7 @@ fn main() {
     let mut times: Vec<Duration> = (1..=21)
         .map(|round| {
             let began = Instant::now();
-            let figures = sampler.sample(Mono(round * 1_000_000_000), &targets);
+            let figures = sampler.sample(Mono(round * 1_000_000_000), &targets, Fds::Count);
             let took = began.elapsed();
             assert!(figures.iter().all(|f| f.tasks == 1 && f.fds >= 3 && f.memory_bytes > 0), "{figures:?}");
             took
