@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use crate::config::raw::{Node, RawApp, Value};
+pub use crate::config::raw::{Entry, Node, RawApp, Value};
 use crate::model::ids::{InstanceId, JobId};
 use crate::model::request::{Denied, InstanceOutcome, Outcome, Request};
 use crate::model::selector::Selector;

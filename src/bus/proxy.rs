@@ -21,11 +21,13 @@ use zbus::message::Type as MessageType;
 use zbus::zvariant::{self, DynamicType, OwnedObjectPath, OwnedValue, Type, Value};
 use zbus::{Message, MessageStream};
 
-use super::error::{Error, ErrorKind};
+use super::error::Error;
+pub use super::error::ErrorKind;
+pub use super::wire::to_json;
 use super::wire::{self, InstanceRow};
 pub use super::wire::{AppDetail, Finding, FindingLevel, PlanLine};
 use super::{MANAGER, PRIVATE, ROOT, job, value};
-use crate::config::raw::RawApp;
+use crate::api::RawApp;
 use crate::model::status::InstanceStatus;
 use crate::model::time::Wall;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use zbus::zvariant::{self, OwnedValue, Signature};
 
 use super::error::Error;
-use crate::config::raw::{Entry, Node, RawApp, Value};
+use crate::api::{Entry, Node, RawApp, Value};
 
 /// Deeper than any key nests: `profile` → its name → `env` → a variable is four.
 const DEPTH_MAX: usize = 8;

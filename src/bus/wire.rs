@@ -11,7 +11,7 @@ use zbus::zvariant::{OwnedValue, Type};
 use super::error::Error;
 use super::value;
 pub use crate::api::{AppDetail, Finding, FindingLevel, PlanLine};
-use crate::config::raw::{Node, Value};
+use crate::api::{Node, Value};
 use crate::model::selector::Generation;
 use crate::model::status::{ExitStatus, InstanceDetail, InstanceStatus};
 

@@ -2,8 +2,7 @@
 //! Owns: the one table of codes, in `stead help exit-codes` and here.
 //! 1 to 3 are ours; from 64 on they are those of sysexits.h, which scripts and systemd know.
 
-use crate::bus::error::ErrorKind;
-use crate::bus::proxy::ClientError;
+use crate::bus::proxy::{ClientError, ErrorKind};
 
 /// Why the program ends with something other than 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

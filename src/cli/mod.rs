@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod caller;
+mod clock;
 pub mod commands;
 pub mod exit;
 pub mod flags;

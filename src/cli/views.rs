@@ -8,8 +8,8 @@ use serde_json::json;
 use super::human;
 use super::table;
 use super::talk::{Color, painted};
+use crate::bus::proxy::to_json;
 use crate::bus::proxy::{AppDetail, Finding, FindingLevel, PlanLine};
-use crate::bus::wire::to_json;
 use crate::model::quantity::Bytes;
 use crate::model::status::{ExitStatus, InstanceDetail};
 

@@ -43,7 +43,7 @@ pub fn apply(app: &mut App, slot: u32, dead: Dead, turn: &mut Turn<'_>) {
 fn record(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) {
     let message = match dead.end.reason {
         Reason::StartTimeout => {
-            Some(format!("not ready within {}", format_span(app.spec(dead.revision).start_timeout)))
+            Some(format!("not ready within {} (start_timeout)", format_span(app.spec(dead.revision).start_timeout)))
         }
         _ => dead.message.clone(),
     };
@@ -177,7 +177,7 @@ fn cancel_roll(app: &mut App, failed: u32, job: JobId, why: &str, turn: &mut Tur
     let failed = app.instance_id(failed);
     for (slot, run, from) in queued {
         let on_it = |goal: &Goal| matches!(goal, Goal::Up { run: awaited, .. } if *awaited == run);
-        let why = format!("not replaced, because {failed} {why}");
+        let why = format!("not replaced, because {failed} failed: {why}");
         app.tell_waiters(slot, on_it, &InstanceResult::Failed { why: why.clone() }, turn);
         let wanted = app.wants(slot, turn.closing);
         let Some(instance) = app.runtime.slots.get_mut(&slot) else { continue };

@@ -38,6 +38,9 @@ pub struct Checked {
 /// Specs that can run here, and whom each app runs as.
 type Sound = (Vec<AppSpec>, Vec<(AppName, Identity, Account)>);
 
+/// An app, and those of its instances that a person pointed at.
+type Chosen = (Arc<AppView>, Vec<InstanceView>);
+
 /// Figures that take longer than this to collect are not waited for.
 const SAMPLE: Duration = Duration::from_secs(5);
 
@@ -117,7 +120,7 @@ impl Driver {
     }
 
     /// The instances a person points at, by app.
-    fn chosen(&self, selectors: &[Selector]) -> Result<Vec<(Arc<AppView>, Vec<InstanceView>)>, Refusal> {
+    fn chosen(&self, selectors: &[Selector]) -> Result<Vec<Chosen>, Refusal> {
         let wanted: Option<BTreeSet<InstanceId>> = match selectors {
             [] => None,
             _ => Some(self.world.select(selectors)?.into_iter().collect()),
@@ -183,7 +186,7 @@ impl Driver {
     /// Figures of every live proc that speaks for a chosen instance, collected on a thread.
     fn measure(
         &mut self,
-        chosen: &[(Arc<AppView>, Vec<InstanceView>)],
+        chosen: &[Chosen],
         fds: Fds,
     ) -> impl Future<Output = HashMap<InstanceId, Measured>> + Send + 'static {
         let mut wanted: Vec<(InstanceId, Run, Option<u64>, Option<String>)> = Vec::new();

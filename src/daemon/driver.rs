@@ -88,7 +88,7 @@ impl Driver {
             let deadline = self.deadline();
             tokio::select! {
                 biased;
-                message = self.link.receive() => self.from_holder(message?),
+                message = self.link.receive() => self.hear(message?),
                 Some(told) = told.recv() => self.told(told),
                 Some(ask) = asks.recv() => self.ask(ask),
                 () = sleep_until(deadline) => self.deadline_passed(),
@@ -112,11 +112,11 @@ impl Driver {
         }
     }
 
-    fn from_holder(&mut self, message: FromHolder) {
+    fn hear(&mut self, message: FromHolder) {
         if matches!(message, FromHolder::Terminate) {
             return self.stop_everything();
         }
-        self.executor.from_holder(message, &mut self.link, &mut self.queue);
+        self.executor.hear(message, &mut self.link, &mut self.queue);
     }
 
     fn told(&mut self, told: Told) {

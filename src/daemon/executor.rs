@@ -223,7 +223,7 @@ impl Executor {
         }
     }
 
-    pub fn from_holder(&mut self, message: FromHolder, link: &mut Link, queue: &mut VecDeque<Event>) {
+    pub fn hear(&mut self, message: FromHolder, link: &mut Link, queue: &mut VecDeque<Event>) {
         match message {
             FromHolder::Spawned { token, .. } if token & PROBE != 0 => {}
             FromHolder::SpawnFailed { token, why } if token & PROBE != 0 => self.probe_failed(token, &why),

@@ -79,7 +79,7 @@ fn an_instance_that_is_not_ready_in_time_is_killed_and_tried_again() {
     t.expect(["spawn web/0@1 r1"]).after(secs(30)).expect(["kill web/0@1"]);
     assert_eq!(t.status("web/0"), Status::Stopping);
     t.is_killed("web/0@1", false).expect(["spawn web/0@2 r1"]);
-    assert_eq!(t.results(job), [&failed("not ready within 30s")]);
+    assert_eq!(t.results(job), [&failed("not ready within 30s (start_timeout)")]);
     assert_eq!(t.view("web/0").last_exit.unwrap().reason, Reason::StartTimeout);
 }
 
@@ -380,7 +380,7 @@ fn a_replacement_that_fails_ends_the_roll_and_the_old_ones_stay() {
     let job = t.deploy_changed(|s| s.cwd = "/srv".into());
     t.expect(["spawn web/0@4 r2"]).exits("web/0@4", 7).after(secs(60)).expect([]);
     let first = "ended before it was ready (exit, code 7)";
-    let others = format!("not replaced, because web/0 {first}");
+    let others = format!("not replaced, because web/0 failed: {first}");
     assert_eq!(t.results(job), [&failed(first), &failed(&others), &failed(&others)]);
     for slot in ["web/0", "web/1", "web/2"] {
         assert_eq!(t.status(slot), Status::Running);

@@ -184,6 +184,7 @@ fn said(output: Output) -> Said {
 }
 
 /// Looks again and again until `check` holds; false if it never does. The only wait in these tests.
+#[expect(clippy::disallowed_methods, reason = "a deadline for the test itself")]
 pub fn eventually(mut check: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + PATIENCE;
     loop {

@@ -4,6 +4,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
 use super::super::args::Logs;
+use super::super::clock;
 use super::super::exit::{Failure, Result};
 use super::super::logview::{View, Writer};
 use super::super::session::Session;
@@ -58,8 +59,7 @@ fn view(args: &Logs, color: bool) -> View {
 }
 
 fn options(args: &Logs, terminal: bool) -> Result<LogOptions> {
-    // The one moment "10m ago" is about; nothing waits for it.
-    let since = args.since.as_deref().map(|text| since(text, jiff::Timestamp::now())).transpose()?;
+    let since = args.since.as_deref().map(|text| since(text, clock::now())).transpose()?;
     Ok(LogOptions {
         // Since a time, all of it: the number is for those who do not say from where.
         lines: if since.is_some() && args.lines == DEFAULT_LINES { u32::MAX } else { args.lines },
