@@ -16,7 +16,7 @@ Examples:
   stead start stead.toml                what the file describes
   stead list                            what runs
   stead logs api -f                     what it says
-  stead restart api                     replace it without a gap
+  stead restart api                     replace it
 
 \"stead help exit-codes\" explains the exit codes.";
 
@@ -42,7 +42,7 @@ pub enum Verb {
     /// Stop gracefully; the app stays known
     #[command(after_help = SELECTORS)]
     Stop(Selected),
-    /// Replace what runs, new first, without a gap; start what is down
+    /// Replace what runs, a few at a time; start what is down
     #[command(after_help = SELECTORS, visible_alias = "reload")]
     Restart(Selected),
     /// Stop apps and forget them

@@ -147,7 +147,13 @@ pub static SECTIONS: &[Section] = &[
                  run only once: queue workers, holders of locks. `auto` is new-first wherever that is possible, and \
                   says where not.",
             ),
-            key("share_ports", Kind::Bool, Text("true"), "Instances may listen on the same port", ""),
+            key(
+                "share_ports",
+                Kind::Bool,
+                Text("true"),
+                "Instances may listen on the same port",
+                "They cannot yet: an app that listens is replaced old-first, and a second instance on its port fails.",
+            ),
             key(
                 "ready_on",
                 Kind::Ready,
@@ -174,7 +180,7 @@ pub static SECTIONS: &[Section] = &[
                 Kind::Span,
                 Text("10s"),
                 "How long its connections may last once it gets no new ones, before it is told to stop",
-                "",
+                "Nothing is kept from getting connections yet, so this is not waited for.",
             ),
             key(
                 "stop_signal",

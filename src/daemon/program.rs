@@ -4,8 +4,8 @@
 use std::ffi::{CString, NulError};
 
 use super::account::Account;
+use crate::holder::plan::{Identity, Step};
 use crate::model::spec::AppSpec;
-use crate::sys::child::Step;
 use crate::sys::{capability, rlimit};
 
 /// A setting the kernel interface cannot take. The error is a sentence.
@@ -58,7 +58,7 @@ pub fn probe_steps(spec: &AppSpec, account: &Account, v1: Vec<CString>) -> Resul
     Ok(steps)
 }
 
-/// Groups before gid before uid: after the uid is changed neither of the others may be (credentials(7)).
+/// Who the child becomes.
 fn identity_steps(spec: &AppSpec, account: &Account) -> Result<Vec<Step>, String> {
     let process = &spec.process;
     let mut wanted = 0;
@@ -66,28 +66,17 @@ fn identity_steps(spec: &AppSpec, account: &Account) -> Result<Vec<Step>, String
         wanted |=
             capability::parse(name).ok_or_else(|| format!("`capabilities`: there is no capability \"{name}\""))?;
     }
-    let root = account.uid == 0;
-    let mut steps = vec![Step::SetGroups(account.groups.clone())];
     // Root keeps what it has unless a list says what it needs. Without no_new_privs a set-user-ID program such as
     // ping(8) must still work, so the bounding set stays.
-    if (root && wanted != 0) || (!root && process.no_new_privs) {
-        steps.push(Step::Bounding(wanted));
-    }
-    if !root && wanted != 0 {
-        steps.push(Step::KeepCaps);
-    }
-    steps.push(Step::SetGid(account.gid));
-    steps.push(Step::SetUid(account.uid));
-    if wanted != 0 {
-        steps.push(Step::Capabilities { effective: wanted, permitted: wanted, inheritable: wanted });
-        if !root {
-            steps.push(Step::Ambient(wanted));
-        }
-    } else if !root {
-        steps.push(Step::Capabilities { effective: 0, permitted: 0, inheritable: 0 });
-    }
-    if process.no_new_privs {
-        steps.push(Step::NoNewPrivs);
-    }
-    Ok(steps)
+    let root = account.uid == 0;
+    let cut = if root { wanted != 0 } else { process.no_new_privs };
+    let identity = Identity {
+        uid: account.uid,
+        gid: account.gid,
+        groups: account.groups.clone(),
+        capabilities: wanted,
+        bounding: cut.then_some(wanted),
+        no_new_privs: process.no_new_privs,
+    };
+    Ok(identity.steps())
 }

@@ -165,7 +165,7 @@ impl Kept {
         let trash = match (fetch(link, TRASH_READ).await?, fetch(link, TRASH_WRITE).await?) {
             (Some(read), Some(write)) => (read, write),
             _ => {
-                let made = pipe::Pipe::with_capacity(crate::logs::trash::PIPE_SIZE as usize);
+                let made = pipe::Pipe::nonblocking(crate::logs::trash::PIPE_SIZE);
                 let made = made.map_err(io_error("make a pipe"))?;
                 link.store(TRASH_READ, &made.read)?;
                 link.store(TRASH_WRITE, &made.write)?;

@@ -57,8 +57,10 @@ pub struct Identity {
     pub uid: u32,
     pub gid: u32,
     pub groups: Vec<u32>,
-    /// Capabilities that a uid other than 0 keeps, as a mask. None of them leaves none.
+    /// Capabilities it keeps, as a mask. 0: root keeps what it has, anybody else nothing.
     pub capabilities: u64,
+    /// What its bounding set is cut down to; None leaves it.
+    pub bounding: Option<u64>,
     pub no_new_privs: bool,
 }
 
@@ -68,8 +70,8 @@ impl Identity {
     pub fn steps(&self) -> Vec<Step> {
         let capabilities = self.capabilities;
         let mut steps = Vec::with_capacity(8);
-        if self.uid != 0 {
-            steps.push(Step::Bounding(capabilities));
+        if let Some(mask) = self.bounding {
+            steps.push(Step::Bounding(mask));
         }
         steps.push(Step::SetGroups(self.groups.clone()));
         steps.push(Step::SetGid(self.gid));
@@ -77,9 +79,11 @@ impl Identity {
             steps.push(Step::KeepCaps);
         }
         steps.push(Step::SetUid(self.uid));
-        if self.uid != 0 && capabilities != 0 {
+        if capabilities != 0 {
             let (effective, permitted, inheritable) = (capabilities, capabilities, capabilities);
             steps.push(Step::Capabilities { effective, permitted, inheritable });
+        }
+        if self.uid != 0 && capabilities != 0 {
             steps.push(Step::Ambient(capabilities));
         }
         if self.no_new_privs {
@@ -350,7 +354,14 @@ mod tests {
 
     #[test]
     fn capabilities_are_kept_over_the_uid_change_and_raised_after_it() {
-        let identity = Identity { uid: 5, gid: 6, groups: vec![6], capabilities: 1 << 10, no_new_privs: true };
+        let identity = Identity {
+            uid: 5,
+            gid: 6,
+            groups: vec![6],
+            capabilities: 1 << 10,
+            bounding: Some(1 << 10),
+            no_new_privs: true,
+        };
         let steps = identity.steps();
         let at = |wanted: &Step| steps.iter().position(|step| step == wanted).unwrap();
         assert!(at(&Step::Bounding(1 << 10)) < at(&Step::SetUid(5)));

@@ -13,7 +13,7 @@ use crate::logs::format::{PIECE_MAX, Tail, format_batch, parse_cri};
 use crate::logs::record::{FileId, InFile, InMemory, Phase, Record};
 use crate::logs::trash::PIPE_SIZE;
 use crate::model::spec::LogFormat;
-use crate::sys::stream::{splice, tee, wide_pipe};
+use crate::sys::pipe::{Pipe, splice, tee};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -100,7 +100,7 @@ impl Drop for Bench {
 }
 
 fn stream_of(key: u64, stream: LogStream, target: &Arc<Target>) -> (Stream, File) {
-    let (read, write) = wide_pipe(PIPE_SIZE).unwrap();
+    let Pipe { read, write } = Pipe::nonblocking(PIPE_SIZE).unwrap();
     // An app's end blocks.
     let write = File::from(write);
     let blocking =
@@ -298,7 +298,7 @@ fn after_death(phase: Phase, appended: usize, taken: usize) {
     log.write_all(b"2026-11-20T12:47:00.000000000Z stdout F zero\n").unwrap();
     let seen = log.metadata().unwrap();
     log.write_all(&lines[..appended]).unwrap();
-    let (read, write) = wide_pipe(PIPE_SIZE).unwrap();
+    let Pipe { read, write } = Pipe::nonblocking(PIPE_SIZE).unwrap();
     match phase {
         // The copy was being read when the daemon died.
         Phase::Append => drop(tee(stream.pipe.as_fd(), write.as_fd(), 7).unwrap()),
@@ -401,7 +401,7 @@ fn a_daemon_killed_over_and_over_writes_every_line_once() {
     let dir = scratch("killed");
     File::create(dir.join("record")).unwrap();
     let (stream, mut app) = stream_of(1, LogStream::Out, &target(LogFormat::Cri));
-    let (trash_read, trash_write) = wide_pipe(PIPE_SIZE).unwrap();
+    let Pipe { read: trash_read, write: trash_write } = Pipe::nonblocking(PIPE_SIZE).unwrap();
     let numbered = |number: usize| format!("{number} {}", "x".repeat(number * 7919 % 160));
     let writer = std::thread::spawn(move || {
         let text: String = (0..LINES).map(|number| numbered(number) + "\n").collect();

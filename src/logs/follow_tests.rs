@@ -11,7 +11,7 @@ use crate::logs::format::{Tail, format_batch};
 use crate::model::ids::AppName;
 use crate::model::logframe::{FrameReader, LogStream};
 use crate::model::spec::LogFormat;
-use crate::sys::stream::wide_pipe;
+use crate::sys::pipe::Pipe;
 
 fn place(slot: u32) -> Place {
     Place::Kept { app: AppName::parse("api").unwrap(), file: format!("{slot}.log"), gid: None }
@@ -75,7 +75,7 @@ struct Follower {
 
 impl Follower {
     fn start(dir: PathBuf, selection: Selection, query: Query) -> Self {
-        let (read, write) = wide_pipe(1 << 20).unwrap();
+        let Pipe { read, write } = Pipe::nonblocking(1 << 20).unwrap();
         let blocking = |fd: &OwnedFd, write: bool| {
             let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd));
             fs::File::options().read(!write).write(write).open(path).unwrap()

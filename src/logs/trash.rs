@@ -6,10 +6,10 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::sys::stream::{bytes_waiting, capacity, has_room, splice, tee, wide_pipe, widen};
+use crate::sys::pipe::{Pipe, capacity, has_room, pending, set_capacity, splice, tee};
 
 /// The size of every pipe here, if the kernel grants it.
-pub const PIPE_SIZE: i32 = 1 << 20;
+pub const PIPE_SIZE: usize = 1 << 20;
 
 pub struct Trash {
     read: File,
@@ -39,7 +39,7 @@ impl Trash {
 
     /// One of its own, gone with the process: what a daemon without a holder has.
     pub fn private() -> io::Result<Self> {
-        let (read, write) = wide_pipe(PIPE_SIZE)?;
+        let Pipe { read, write } = Pipe::nonblocking(PIPE_SIZE)?;
         Self::new(read, write)
     }
 
@@ -53,7 +53,7 @@ impl Trash {
         };
         (&self.read).read_exact(&mut buffer[..len])?;
         // The copy may end early because it runs out of buffers, not of bytes, so the pipe itself is asked.
-        let more = bytes_waiting(pipe)? > len as u64;
+        let more = pending(pipe)? > len;
         Ok(Look::Bytes { len, more })
     }
 
@@ -64,9 +64,9 @@ impl Trash {
         if its >= own {
             return self.fills_from(pipe);
         }
-        widen(self.write.as_fd(), its);
+        let _ = set_capacity(self.write.as_fd(), its);
         let crowded = self.fills_from(pipe);
-        widen(self.write.as_fd(), own);
+        let _ = set_capacity(self.write.as_fd(), own);
         crowded
     }
 
@@ -99,7 +99,7 @@ impl Trash {
 
     /// How many bytes were taken and not yet thrown away.
     pub fn standing(&self) -> io::Result<u64> {
-        bytes_waiting(self.read.as_fd())
+        pending(self.read.as_fd()).map(|bytes| bytes as u64)
     }
 
     /// Throws away what stands in the trash.
@@ -110,7 +110,7 @@ impl Trash {
     /// Throws away what stands in a pipe. True: nobody is left to write.
     pub fn discard(&self, pipe: BorrowedFd<'_>) -> io::Result<bool> {
         loop {
-            match splice(pipe, self.null.as_fd(), PIPE_SIZE as usize) {
+            match splice(pipe, self.null.as_fd(), PIPE_SIZE) {
                 Ok(0) => return Ok(true),
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_look_leaves_the_pipe_as_it_was() {
         let trash = Trash::private().unwrap();
-        let (read, write) = wide_pipe(PIPE_SIZE).unwrap();
+        let Pipe { read, write } = Pipe::nonblocking(PIPE_SIZE).unwrap();
         let mut write = File::from(write);
         write.write_all(b"hello world").unwrap();
         let mut buffer = [0; 5];
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn an_empty_pipe_and_a_closed_one_are_told_apart() {
         let trash = Trash::private().unwrap();
-        let (read, write) = wide_pipe(PIPE_SIZE).unwrap();
+        let Pipe { read, write } = Pipe::nonblocking(PIPE_SIZE).unwrap();
         assert_eq!(trash.look(read.as_fd(), &mut [0; 8]).unwrap(), Look::Empty);
         drop(write);
         assert_eq!(trash.look(read.as_fd(), &mut [0; 8]).unwrap(), Look::Closed);
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_pipe_smaller_than_the_trash_is_crowded_when_it_is_full() {
         let trash = Trash::private().unwrap();
-        let (read, write) = wide_pipe(8192).unwrap();
+        let Pipe { read, write } = Pipe::nonblocking(8192).unwrap();
         let mut write = File::from(write);
         write.write_all(&[b'x'; 4096]).unwrap();
         assert!(!trash.is_crowded(read.as_fd()).unwrap());
@@ -169,8 +169,8 @@ mod tests {
     #[test]
     fn a_pipe_full_of_nearly_empty_buffers_is_crowded() {
         let trash = Trash::private().unwrap();
-        let (read, write) = wide_pipe(PIPE_SIZE).unwrap();
-        let (one, feed) = wide_pipe(4096).unwrap();
+        let Pipe { read, write } = Pipe::nonblocking(PIPE_SIZE).unwrap();
+        let Pipe { read: one, write: feed } = Pipe::nonblocking(4096).unwrap();
         let mut feed = File::from(feed);
         let mut moved = 0;
         while has_room(write.as_fd()).unwrap() {

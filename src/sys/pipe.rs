@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Gid, Uid};
 
 /// Both ends of a pipe, close-on-exec, blocking.
@@ -30,6 +31,13 @@ impl Pipe {
         let _ = set_capacity(pipe.write.as_fd(), bytes);
         Ok(pipe)
     }
+
+    /// The same, with both ends non-blocking.
+    pub fn nonblocking(bytes: usize) -> io::Result<Pipe> {
+        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        let _ = set_capacity(write.as_fd(), bytes);
+        Ok(Pipe { read, write })
+    }
 }
 
 pub fn set_capacity(pipe: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
@@ -47,6 +55,13 @@ pub fn pending(pipe: BorrowedFd<'_>) -> io::Result<usize> {
     // SAFETY: FIONREAD writes one int to the address given.
     let result = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(bytes as usize) }
+}
+
+/// True while a write end takes at least one more buffer.
+pub fn has_room(write_end: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut fds = [PollFd::new(write_end, PollFlags::POLLOUT)];
+    poll(&mut fds, PollTimeout::ZERO)?;
+    Ok(fds[0].revents().is_some_and(|seen| seen.contains(PollFlags::POLLOUT)))
 }
 
 /// Duplicates up to `bytes` from one pipe into another without consuming them; never blocks. 0 at end of file.

@@ -22,7 +22,7 @@ use stead::model::ids::AppName;
 use stead::model::logframe::LogStream;
 use stead::model::spec::LogFormat;
 use stead::model::time::{Mono, Now, Wall};
-use stead::sys::stream::wide_pipe;
+use stead::sys::pipe::Pipe;
 
 const LINE: usize = 100;
 const WRITE: usize = 4096;
@@ -84,7 +84,7 @@ fn run(name: &str, apps: usize, lines: usize) {
     let capture = Capture::start(&dir, settings, Vec::new()).expect("the capture thread");
     let mut writers = Vec::new();
     for app in 0..apps {
-        let (read, write) = wide_pipe(PIPE_SIZE).expect("a pipe");
+        let Pipe { read, write } = Pipe::nonblocking(PIPE_SIZE).expect("a pipe");
         nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).expect("a blocking pipe");
         let place =
             Place::Kept { app: AppName::parse(&format!("app{app}")).expect("a name"), file: "0.log".into(), gid: None };

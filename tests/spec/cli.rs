@@ -312,7 +312,7 @@ fn help_fits_a_screen() {
     Commands:
       start     Start an app: a file, a script, a program, a command line, or one that is known
       stop      Stop gracefully; the app stays known
-      restart   Replace what runs, new first, without a gap; start what is down [alias: reload]
+      restart   Replace what runs, a few at a time; start what is down [alias: reload]
       delete    Stop apps and forget them
       kill      Kill everything of an instance at once (SIGKILL); it stays down
       signal    Send a signal to the main process
@@ -339,7 +339,7 @@ fn help_fits_a_screen() {
       stead start stead.toml                what the file describes
       stead list                            what runs
       stead logs api -f                     what it says
-      stead restart api                     replace it without a gap
+      stead restart api                     replace it
 
     "stead help exit-codes" explains the exit codes.
     "#);

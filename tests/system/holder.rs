@@ -273,7 +273,8 @@ fn what_fails_before_exec_is_said_with_stage_reason_and_argument() {
     let nothing_stored = Plan { passed: vec![Passed::Stored("web".into())], ..shell("true") };
     assert_eq!(t.failure(nothing_stored).stage, Stage::Plan);
     // Forbidden to the user that the step before has made of it.
-    let identity = Identity { uid: 65534, gid: 65534, groups: vec![], capabilities: 0, no_new_privs: true };
+    let identity =
+        Identity { uid: 65534, gid: 65534, groups: vec![], capabilities: 0, bounding: Some(0), no_new_privs: true };
     let private = t.dir.join("private");
     fs::create_dir(&private).unwrap();
     fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
@@ -289,7 +290,14 @@ fn what_fails_before_exec_is_said_with_stage_reason_and_argument() {
 fn a_program_gets_the_identity_limits_and_environment_of_its_plan() {
     let mut t = Harness::start("plan");
     let capabilities = 1 << 10;
-    let identity = Identity { uid: 65534, gid: 65533, groups: vec![65533, 4711], capabilities, no_new_privs: true };
+    let identity = Identity {
+        uid: 65534,
+        gid: 65533,
+        groups: vec![65533, 4711],
+        capabilities,
+        bounding: Some(capabilities),
+        no_new_privs: true,
+    };
     let mut steps = vec![
         Step::Setsid,
         Step::Umask(0o027),

@@ -11,7 +11,7 @@ use crate::logs::format::format_batch;
 use crate::logs::record::{Phase, Record};
 use crate::logs::sinks::count_lines;
 use crate::logs::trash::Look;
-use crate::sys::stream::bytes_waiting;
+use crate::sys::pipe::pending;
 
 use super::Engine;
 
@@ -40,7 +40,7 @@ impl Engine {
         self.trash.empty()?;
         let Some(source) = self.sources.remove(&key) else { return Ok(()) };
         // An older version may have had larger batches, but none larger than what stands in the pipe.
-        let standing = bytes_waiting(source.pipe.as_fd())?;
+        let standing = pending(source.pipe.as_fd())? as u64;
         let mut buffer = vec![0; usize::try_from(record.taken.min(standing)).unwrap_or(0)];
         let looked = self.trash.look(source.pipe.as_fd(), &mut buffer);
         let mut lines = Vec::new();
