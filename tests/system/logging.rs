@@ -90,11 +90,10 @@ fn following_shows_new_lines_of_all_instances_and_survives_rotation() {
     let stead = Stead::new();
     let file = stead.file(
         "l.toml",
-        "[[app]]\nname = \"l\"\ninstances = 2\nready_on = \"instant\"\nlog_max_size = \"16K\"\nlog_max_files = 100\nrun = [\"/bin/sh\", \"-c\", \"read x < $FIFO; i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; exec sleep 1000\"]\n",
+        "[[app]]\nname = \"l\"\ninstances = 2\nready_on = \"instant\"\nlog_max_size = \"16K\"\nlog_max_files = 100\nrun = [\"/bin/sh\", \"-c\", \"while [ ! -e $GO ]; do sleep 0.05; done; i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; exec sleep 1000\"]\n",
     );
-    let fifo = stead.path("fifo");
-    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
-    let env = format!("FIFO={}", fifo.display());
+    let go = stead.path("go");
+    let env = format!("GO={}", go.display());
     stead.run(&["start", file.to_str().unwrap(), "--env", &env]).ok();
     let mut follow = stead
         .command(&["logs", "l", "-f", "--raw", "--out", "--lines", "100000"])
@@ -102,11 +101,7 @@ fn following_shows_new_lines_of_all_instances_and_survives_rotation() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
-    let go = std::thread::spawn(move || {
-        for _ in 0..2 {
-            std::fs::write(&fifo, "go\n").unwrap();
-        }
-    });
+    std::fs::write(&go, "").unwrap();
     let mut seen = 0;
     for line in lines.by_ref() {
         if line.unwrap().starts_with("line ") {
@@ -116,7 +111,6 @@ fn following_shows_new_lines_of_all_instances_and_survives_rotation() {
             break;
         }
     }
-    go.join().unwrap();
     follow.kill().unwrap();
     follow.wait().unwrap();
     assert!(stead.path("log/l/0.log.1").exists(), "nothing was rotated");
