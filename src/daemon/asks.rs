@@ -17,7 +17,7 @@ use super::{account, clock, doctor};
 use crate::api::{AppDetail, Ask, Caller, Job, LogQuery, PlanLine, RawApp, Refusal};
 use crate::config::{self, Authority, Context};
 use crate::core::plan::{PlanAction, PlanLine as CorePlanLine};
-use crate::logs::follow::Query;
+use crate::logs::follow::{Query, Selection};
 use crate::logs::source::Wanted;
 use crate::metrics::sampler::{Fds, Target};
 use crate::model::ids::{AppName, InstanceId, Run};
@@ -33,6 +33,13 @@ use crate::sys::identity;
 pub struct Checked {
     specs: Result<Sound, Refusal>,
     answer: oneshot::Sender<Result<Job, Refusal>>,
+}
+
+/// Specs to be compared with what runs.
+#[derive(Debug)]
+pub struct ToPlan {
+    specs: Result<Vec<AppSpec>, Refusal>,
+    answer: oneshot::Sender<Result<Vec<PlanLine>, Refusal>>,
 }
 
 /// Specs that can run here, and whom each app runs as.
@@ -61,7 +68,11 @@ impl Driver {
                 });
             }
             Ask::Plan { apps, caller, answer } => {
-                let _ = answer.send(resolve(&apps, caller).and_then(|specs| self.plan(&specs)));
+                let tell = self.executor.tell.clone();
+                tokio::task::spawn_blocking(move || {
+                    let specs = resolve(&apps, caller);
+                    let _ = tell.send(Told::ToPlan(Box::new(ToPlan { specs, answer })));
+                });
             }
             Ask::List { selectors, answer } => self.list(&selectors, answer),
             Ask::Show { selectors, answer } => self.show(&selectors, answer),
@@ -70,8 +81,8 @@ impl Driver {
             }
             Ask::Flush { selectors, answer } => self.flush(&selectors, answer),
             Ask::Doctor { answer } => {
-                let findings = doctor::examine(&self.executor.tree, self.executor.output.dir());
-                let _ = answer.send(findings);
+                let (tree, dir) = (self.executor.tree.clone(), self.executor.output.dir().to_owned());
+                tokio::task::spawn_blocking(move || answer.send(doctor::examine(&tree, &dir)));
             }
         }
     }
@@ -88,6 +99,10 @@ impl Driver {
             }
             Err(refusal) => drop(checked.answer.send(Err(refusal))),
         }
+    }
+
+    pub(super) fn to_plan(&self, to_plan: ToPlan) {
+        let _ = to_plan.answer.send(to_plan.specs.and_then(|specs| self.plan(&specs)));
     }
 
     fn plan(&self, specs: &[AppSpec]) -> Result<Vec<PlanLine>, Refusal> {
@@ -108,11 +123,16 @@ impl Driver {
         };
         let (action, why) = match line.action {
             PlanAction::Start => ("start", changes()),
-            PlanAction::Roll { order: Replace::OldFirst, why, .. } => {
-                let why = why.map_or_else(changes, |why| format!("{}; old-first: {why}", changes()));
-                ("roll-old-first", why)
+            PlanAction::Roll { order, why, from } => {
+                let mut words = changes();
+                if words.is_empty() {
+                    words = format!("it runs revision {from}, which is not the newest");
+                }
+                if let Some(why) = why {
+                    words = format!("{words}; old-first: {why}");
+                }
+                (if order == Replace::OldFirst { "roll-old-first" } else { "roll-new-first" }, words)
             }
-            PlanAction::Roll { .. } => ("roll-new-first", changes()),
             PlanAction::Unchanged => ("unchanged", String::new()),
             PlanAction::Stop => ("stop", changes()),
         };
@@ -230,12 +250,12 @@ impl Driver {
     fn logs(&self, query: &LogQuery) -> Result<std::os::fd::OwnedFd, Refusal> {
         let chosen = self.chosen(&query.selectors)?;
         let unavailable = |e: std::io::Error| Refusal::Unavailable(format!("logs cannot be sent: {e}"));
-        let logs: Vec<_> = chosen
+        let known: Vec<_> = chosen
             .iter()
             .flat_map(|(app, slots)| slots.iter().map(move |slot| (app, slot)))
-            .flat_map(|(app, slot)| {
-                let account = self.executor.accounts.get(&app.spec.name).map(|(_, account)| account);
-                logs_of(&slot.instance, &app.spec, account)
+            .map(|(app, slot)| {
+                let live = slot.procs.first().and_then(|proc| self.executor.runs.get(&proc.proc.run));
+                (slot.instance.clone(), Arc::clone(&app.spec), live.and_then(|live| live.account.clone()))
             })
             .collect();
         let stream = match (query.out, query.err) {
@@ -247,11 +267,28 @@ impl Driver {
         let wanted = Wanted { stream, since: query.since, no_events: !query.events };
         let query = Query { lines, wanted, follow: query.follow };
         let (read, write) = std::io::pipe().map_err(unavailable)?;
-        self.executor.output.send(Box::new(move || logs.clone()), query, write.into()).map_err(unavailable)?;
+        let selection = move || -> Selection {
+            // Only a file elsewhere needs its user, and looking one up may take its time: here, on the reader's thread.
+            let logs: Vec<_> = known
+                .iter()
+                .flat_map(|(instance, spec, account)| {
+                    let outside = spec.log.out_file.is_some() || spec.log.error_file.is_some();
+                    let looked_up =
+                        if outside && account.is_none() { account::resolve(&spec.identity).ok() } else { None };
+                    logs_of(instance, spec, account.as_ref().or(looked_up.as_ref()))
+                })
+                .collect();
+            Box::new(move || logs.clone())
+        };
+        self.executor.output.send(selection, query, write.into()).map_err(unavailable)?;
         Ok(read.into())
     }
 
     fn flush(&self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<String>, Refusal>>) {
+        if let Some(part) = selectors.iter().find(|s| !s.means_whole_apps()) {
+            let text = format!("\"{part}\" is a part of an app, and flush empties all logs of an app: name the app");
+            return drop(answer.send(Err(Refusal::Argument(text))));
+        }
         let chosen = match self.chosen(selectors) {
             Ok(chosen) => chosen,
             Err(refusal) => return drop(answer.send(Err(refusal))),

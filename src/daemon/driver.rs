@@ -87,7 +87,6 @@ impl Driver {
         while !self.exit {
             let deadline = self.deadline();
             tokio::select! {
-                biased;
                 message = self.link.receive() => self.hear(message?),
                 Some(told) = told.recv() => self.told(told),
                 Some(ask) = asks.recv() => self.ask(ask),
@@ -95,7 +94,8 @@ impl Driver {
             }
             self.settle();
         }
-        self.executor.close(&mut self.link);
+        self.executor.close();
+        self.link.quit().await;
         Ok(())
     }
 
@@ -122,6 +122,7 @@ impl Driver {
     fn told(&mut self, told: Told) {
         match told {
             Told::Checked(checked) => self.checked(*checked),
+            Told::ToPlan(to_plan) => self.to_plan(*to_plan),
             told => self.executor.told(told, &mut self.link, &mut self.queue),
         }
     }
@@ -131,13 +132,15 @@ impl Driver {
         while let Some(event) = self.queue.pop_front() {
             let now = clock::now();
             let mut effects = std::mem::take(&mut self.effects);
-            tracing::debug!(?event, "step");
             self.world.step(now, event, &mut effects);
             self.carry_out(now, &mut effects);
             effects.clear();
             self.effects = effects;
         }
         self.executor.tidy(&mut self.link);
+        if self.executor.take_ports_changed() {
+            self.save();
+        }
         self.snapshots.send_if_modified(|old| {
             let new = self.world.snapshot();
             // A view that did not change is the same one.

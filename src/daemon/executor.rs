@@ -62,6 +62,17 @@ pub enum Told {
     },
     /// Specs were checked on this host; they are deployed, or refused.
     Checked(Box<super::asks::Checked>),
+    /// Specs that a person wants a plan for.
+    ToPlan(Box<super::asks::ToPlan>),
+}
+
+/// Where the latest attempt of `ready_on`'s command stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe {
+    None,
+    /// The holder has not answered.
+    Asked,
+    Running,
 }
 
 /// One run, from its `Spawn` until the last byte of its output is in a file.
@@ -78,6 +89,11 @@ pub(super) struct Live {
     /// Figures were taken of it: the sampler remembers it.
     pub sampled: bool,
     pub account: Option<Account>,
+    /// What `env_file` said when it was started.
+    pub env_file: BTreeMap<String, String>,
+    /// The holder was asked to start it.
+    pub asked: bool,
+    pub probe: Probe,
     /// None until the program runs.
     pub pid: Option<i32>,
     pub started: Mono,
@@ -101,6 +117,7 @@ pub struct Executor {
     pub(super) accounts: BTreeMap<AppName, (Identity, Account)>,
     pub(super) watch: ListenWatch,
     pub(super) ports: PortMemory,
+    pub(super) ports_changed: bool,
     /// Ports outside this range were chosen by a person (ip_local_port_range).
     pub(super) ephemeral: std::ops::RangeInclusive<u16>,
     pub(super) notify_path: String,
@@ -137,6 +154,7 @@ impl Executor {
             accounts: BTreeMap::new(),
             watch: ListenWatch::default(),
             ports,
+            ports_changed: false,
             ephemeral,
             notify_path,
             tell,
@@ -160,13 +178,23 @@ impl Executor {
             }
             Effect::Kill { ref proc } => {
                 let run = proc.run;
-                if !self.wait_for_pid(run, &effect) {
-                    self.kill(run, link);
+                match self.runs.get(&run) {
+                    Some(live) if !live.asked => {
+                        self.spawn_failed(run, "stopped before it was started".to_owned(), queue);
+                    }
+                    Some(_) => {
+                        // Between clone and exec it is in its cgroup already; before that, it is killed once it is born.
+                        self.wait_for_pid(run, &effect);
+                        self.kill(run, link);
+                    }
+                    None => {}
                 }
             }
             Effect::Log { proc, news } => self.news.push((now.wall, proc.instance.clone(), Some(proc), news)),
             Effect::LogInstance { instance, news } => self.news.push((now.wall, instance, None, news)),
             Effect::Forget { app } => {
+                self.write_news();
+                self.clear_litter();
                 self.tree.remove_app(&app);
                 self.accounts.remove(&app);
                 self.ports.forget(&app);
@@ -186,7 +214,9 @@ impl Executor {
     fn wait_for_pid(&mut self, run: Run, effect: &Effect) -> bool {
         match self.runs.get_mut(&run) {
             Some(live) if live.pid.is_none() => {
-                live.early.push(effect.clone());
+                if !live.early.contains(effect) {
+                    live.early.push(effect.clone());
+                }
                 true
             }
             _ => false,
@@ -225,7 +255,7 @@ impl Executor {
 
     pub fn hear(&mut self, message: FromHolder, link: &mut Link, queue: &mut VecDeque<Event>) {
         match message {
-            FromHolder::Spawned { token, .. } if token & PROBE != 0 => {}
+            FromHolder::Spawned { token, .. } if token & PROBE != 0 => self.probe_spawned(token),
             FromHolder::SpawnFailed { token, why } if token & PROBE != 0 => self.probe_failed(token, &why),
             FromHolder::Spawned { token, pid, streams } => {
                 self.starting = self.starting.saturating_sub(1);
@@ -261,7 +291,7 @@ impl Executor {
             }
             Told::Log(report) => self.log_report(report, link),
             Told::Probe { run } => self.probe(run, link),
-            Told::Checked(_) => unreachable!("the driver takes these"),
+            Told::Checked(_) | Told::ToPlan(_) => unreachable!("the driver takes these"),
         }
     }
 
@@ -270,6 +300,8 @@ impl Executor {
             Report::Closed(key) => self.stream_ended(key, link),
             Report::Broken { key, why } => {
                 tracing::error!("the output of run {} cannot be read any more: {why}", run_of(key));
+                // Without its last reader the app gets EPIPE; a pipe that nobody empties would hold it up for ever.
+                link.drop_stream(run_of(key).0, key.0 & 1);
                 self.stream_ended(key, link);
             }
             Report::Losing { place, why } => tracing::error!("log lines are being lost: {place}: {why}"),
@@ -319,7 +351,11 @@ impl Executor {
         for (at, instance, proc, news) in std::mem::take(&mut self.news) {
             let subject: &dyn std::fmt::Display = proc.as_ref().map_or(&instance, |proc| proc);
             let text = format!("{subject}: {news}");
-            tracing::info!("{text}");
+            tracing::debug!("{text}");
+            // Told by what else is told, and twice as many lines.
+            if matches!(news, News::Moved { .. }) {
+                continue;
+            }
             let live = proc.as_ref().and_then(|proc| self.runs.get(&proc.run));
             let live = live.map(|live| (&live.spec, live.account.as_ref()));
             events.extend(self.output.event(&instance, live, at, text));
@@ -329,8 +365,11 @@ impl Executor {
 
     fn clear_litter(&mut self) {
         for cgroup in std::mem::take(&mut self.litter) {
-            if let Err(error) = cgroup.remove() {
-                tracing::warn!("{error}");
+            match cgroup.remove() {
+                Ok(()) => {}
+                // Somebody is in it again; there is another turn.
+                Err(error) if error.source.kind() == std::io::ErrorKind::ResourceBusy => self.litter.push(cgroup),
+                Err(error) => tracing::warn!("{error}"),
             }
         }
     }
@@ -344,13 +383,17 @@ impl Executor {
         &self.ports
     }
 
+    /// Whether there are ports to be saved that were not there the last time.
+    pub fn take_ports_changed(&mut self) -> bool {
+        std::mem::take(&mut self.ports_changed)
+    }
+
     /// The last act: nothing runs any more.
-    pub fn close(&mut self, link: &mut Link) {
+    pub fn close(&mut self) {
         self.write_news();
         self.clear_litter();
         self.output.sync();
         self.tree.remove();
-        link.quit();
     }
 }
 

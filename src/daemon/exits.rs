@@ -9,7 +9,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::executor::{Executor, Told, stream_key};
+use super::executor::{Executor, Probe, Told, stream_key};
 use super::link::Link;
 use super::watched::watched;
 use crate::core::event::Event;
@@ -34,7 +34,8 @@ impl Executor {
         }
         if live.spec.limits.memory_max.is_some() || live.spec.limits.max_memory_restart.is_some() {
             match live.cgroup.oom_kills() {
-                Ok(kills) => live.oom |= kills > 0,
+                // With the soft limit alone the host's OOM killer may have taken some other process of it long ago.
+                Ok(kills) => live.oom |= kills > 0 && (live.spec.limits.memory_max.is_some() || killed(exit)),
                 Err(error) => tracing::warn!("{}: {error}", live.proc),
             }
         }
@@ -48,7 +49,8 @@ impl Executor {
             link.reap(run.0);
             return self.gone(run, link, queue);
         }
-        let left = cgroup.populated().unwrap_or(false);
+        // What cannot be read is not empty.
+        let left = cgroup.populated().unwrap_or(true);
         if left && let Err(error) = cgroup.kill() {
             tracing::error!("run {run}: {error}");
         }
@@ -63,6 +65,10 @@ impl Executor {
     /// Nothing is left in the cgroup: the last event of a proc.
     pub(super) fn gone(&mut self, run: Run, link: &mut Link, queue: &mut VecDeque<Event>) {
         let Some(live) = self.runs.get_mut(&run).filter(|live| !live.gone) else { return };
+        if live.probe == Probe::Asked {
+            // The holder may be about to clone a probe into the cgroup: its answer comes first.
+            return;
+        }
         live.gone = true;
         queue.push_back(Event::Gone { proc: live.proc.clone() });
         self.litter.push(std::mem::take(&mut live.cgroup));
@@ -74,14 +80,18 @@ impl Executor {
     }
 }
 
+fn killed(exit: Exit) -> bool {
+    matches!(exit, Exit::Signal { signal: Signal::KILL, .. })
+}
+
 /// Waits for `populated 0`, the only correct sign that all are gone (cgroup-v2.rst, "Populated notification").
-async fn wait_until_empty(run: Run, cgroup: RunCgroup, tell: UnboundedSender<Told>) {
+pub(super) async fn wait_until_empty(run: Run, cgroup: RunCgroup, tell: UnboundedSender<Told>) {
     // A process may be in uninterruptible sleep, or missed by `cgroup.kill` (before Linux 6.12.117 one whose first
     // thread has ended is): asked again one by one, ever more rarely.
     let mut pause = Duration::from_millis(if cgroup.events_file().is_some() { 500 } else { 1 });
     let events = cgroup.events_file().and_then(|path| std::fs::File::open(path).ok());
     let mut events = events.and_then(|file| watched(file, Interest::PRIORITY).ok());
-    while cgroup.populated().unwrap_or(false) {
+    while cgroup.populated().unwrap_or(true) {
         let changed = async {
             match &mut events {
                 Some(file) => reread(file).await,

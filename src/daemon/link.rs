@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::watched::watched;
 use crate::holder::plan::Plan;
-use crate::holder::protocol::{self, Ends, Message, Request};
+use crate::holder::protocol::{self, Ends, Message, Request, Stream};
 use crate::model::exit::Exit;
 use crate::model::signal::Signal;
 use crate::sys::socket;
@@ -58,6 +58,9 @@ pub enum LinkError {
     Malformed(#[from] protocol::Malformed),
 }
 
+/// How long the holder may take to hear the last word.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(5);
+
 pub struct Link {
     socket: AsyncFd<OwnedFd>,
     buffer: Vec<u8>,
@@ -67,6 +70,8 @@ pub struct Link {
     outbox: VecDeque<Vec<u8>>,
     /// Watched for room only while something is in the outbox: otherwise each message that the holder takes wakes us.
     room: Option<AsyncFd<OwnedFd>>,
+    /// SIGTERM came while an answer was waited for.
+    terminate: bool,
     /// Plans whose spawn is not answered: a failure is told in their words.
     plans: HashMap<u64, Plan>,
 }
@@ -82,12 +87,16 @@ impl Link {
             later: Vec::new(),
             outbox: VecDeque::new(),
             room: None,
+            terminate: false,
             plans: HashMap::new(),
         })
     }
 
     /// The next news. Sends what is waiting to be sent meanwhile. Safe to drop before it is done.
     pub async fn receive(&mut self) -> Result<FromHolder, LinkError> {
+        if std::mem::take(&mut self.terminate) {
+            return Ok(FromHolder::Terminate);
+        }
         loop {
             if !self.outbox.is_empty() {
                 self.send_outbox()?;
@@ -161,6 +170,9 @@ impl Link {
             }
             Message::Exited { token, exit } => Some(FromHolder::Exited { token, exit: exit_of(exit) }),
             Message::Terminate => Some(FromHolder::Terminate),
+            Message::Refused { token: Some(token), why } if self.plans.remove(&token).is_some() => {
+                Some(FromHolder::SpawnFailed { token, why: format!("the holder refused to start it: {why}") })
+            }
             Message::Refused { token, why } => {
                 tracing::error!(?token, "the holder refused a request: {why}");
                 None
@@ -185,6 +197,7 @@ impl Link {
                     message @ (Message::Fetched { .. } | Message::Inventory { .. } | Message::Taken { .. }) => {
                         return Ok((message, received.fds));
                     }
+                    Message::Terminate => self.terminate = true,
                     _ => {}
                 },
             }
@@ -192,7 +205,10 @@ impl Link {
     }
 
     pub fn request(&mut self, request: &Request) {
-        self.push(request.encode());
+        if let Err(error) = self.push(request.encode()) {
+            // `receive` meets what is wrong with the socket, and ends the daemon with it.
+            tracing::error!("the socket to the holder: {error}");
+        }
     }
 
     /// Refuses a plan that no message can hold: the kernel would refuse most of these, too (execve(2), E2BIG).
@@ -205,8 +221,10 @@ impl Link {
         if let Request::Spawn { plan, .. } = request {
             self.plans.insert(token, *plan);
         }
-        self.push(bytes);
-        Ok(())
+        self.push(bytes).inspect_err(|_| drop(self.plans.remove(&token))).map_err(|error| {
+            // EMSGSIZE and ENOBUFS: this message, and only it, is too large for the socket here.
+            format!("its arguments and environment cannot be given to the holder: {error}")
+        })
     }
 
     pub fn signal(&mut self, token: u64, signal: Signal) {
@@ -233,25 +251,42 @@ impl Link {
         Ok(socket::send(self.socket.as_fd(), &bytes, &[fd.as_fd()])?)
     }
 
+    /// 0 is stdout, 1 stderr.
+    pub fn drop_stream(&mut self, token: u64, index: u64) {
+        let stream = if index == 0 { Stream::Stdout } else { Stream::Stderr };
+        self.request(&Request::DropStream { token, stream });
+    }
+
     pub fn serving(&mut self) {
         self.request(&Request::Serving);
     }
 
-    pub fn quit(&mut self) {
+    /// The farewell: waits until the holder has taken it, or has refused, but not for ever.
+    pub async fn quit(&mut self) {
         self.send_later();
         self.request(&Request::Quit);
+        let end = async {
+            // It answers only if it refuses; its taking shows in an empty outbox.
+            while !self.outbox.is_empty() {
+                if self.receive().await.is_err() {
+                    break;
+                }
+            }
+        };
+        if tokio::time::timeout(FAREWELL, end).await.is_err() {
+            tracing::error!("the holder does not take its farewell");
+        }
     }
 
-    fn push(&mut self, bytes: Vec<u8>) {
+    fn push(&mut self, bytes: Vec<u8>) -> io::Result<()> {
         if self.outbox.is_empty() {
             match socket::send(self.socket.as_fd(), &bytes, &[]) {
-                Ok(()) => return,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // `receive` meets the same error, and ends the daemon with it.
-                Err(error) => tracing::error!("the socket to the holder: {error}"),
+                sent => return sent,
             }
         }
         self.outbox.push_back(bytes);
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ids::{AppName, Revision, Run};
+use crate::model::ids::{AppName, InstanceId, Revision, Run};
 use crate::model::time::Mono;
 
 /// `auto` takes a proc that never listens for ready after this long.
@@ -32,31 +32,40 @@ pub enum Rule {
 /// What is remembered of an app's listening, over restarts of the daemon too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortMemory {
-    /// The fixed ports each app had when it last became ready, and the revision that had them.
-    ready: BTreeMap<AppName, (Revision, Vec<u16>)>,
+    /// By app and slot, since instances may be given a port each: the fixed ports it had when it last became ready, and
+    /// the revision that had them.
+    ready: BTreeMap<AppName, BTreeMap<u32, (Revision, Vec<u16>)>>,
     /// Apps of which some proc ever listened.
     listened: BTreeSet<AppName>,
 }
 
 impl PortMemory {
     /// What `auto` asks of a new proc (architecture section 4).
-    pub fn rule(&self, app: &AppName, revision: Revision, started: Mono) -> Rule {
-        match self.ready.get(app) {
+    pub fn rule(&self, instance: &InstanceId, revision: Revision, started: Mono) -> Rule {
+        match self.ready.get(&instance.app).and_then(|slots| slots.get(&instance.slot.0)) {
             Some((known, ports)) if *known == revision && !ports.is_empty() => Rule::All(ports.clone()),
-            _ if self.listened.contains(app) => Rule::Any,
+            _ if self.listened.contains(&instance.app) => Rule::Any,
             _ => Rule::AnyOrAlive { until: started + ALIVE },
         }
     }
 
-    /// Keeps what a proc had when it became ready. A port within `ephemeral` may be another one next time, since the
-    /// kernel hands those out, so it is not waited for.
-    pub fn became_ready(&mut self, app: &AppName, revision: Revision, ports: &[u16], ephemeral: &RangeInclusive<u16>) {
+    /// Keeps what a proc had when it became ready; true if that is news. A port within `ephemeral` may be another one
+    /// next time, since the kernel hands those out, so it is not waited for.
+    pub fn became_ready(
+        &mut self,
+        instance: &InstanceId,
+        revision: Revision,
+        ports: &[u16],
+        ephemeral: &RangeInclusive<u16>,
+    ) -> bool {
         if ports.is_empty() {
-            return;
+            return false;
         }
-        self.listened.insert(app.clone());
-        let fixed = ports.iter().copied().filter(|port| !ephemeral.contains(port)).collect();
-        self.ready.insert(app.clone(), (revision, fixed));
+        let fixed: Vec<u16> = ports.iter().copied().filter(|port| !ephemeral.contains(port)).collect();
+        let slots = self.ready.entry(instance.app.clone()).or_default();
+        let had = slots.insert(instance.slot.0, (revision, fixed));
+        let first = self.listened.insert(instance.app.clone());
+        first || had.as_ref() != slots.get(&instance.slot.0)
     }
 
     pub fn forget(&mut self, app: &AppName) {
@@ -129,19 +138,20 @@ fn next_look(booting: &Booting, now: Mono) -> Mono {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ids::Slot;
 
     fn ms(n: u64) -> Mono {
         Mono(n * 1_000_000)
     }
 
-    fn app() -> AppName {
-        AppName::parse("api").unwrap()
+    fn slot(number: u32) -> InstanceId {
+        InstanceId { app: AppName::parse("api").unwrap(), slot: Slot(number) }
     }
 
     #[test]
     fn a_program_that_never_listens_is_ready_after_a_second() {
         let mut watch = ListenWatch::default();
-        watch.add(Run(1), PortMemory::default().rule(&app(), Revision(1), ms(0)), ms(0));
+        watch.add(Run(1), PortMemory::default().rule(&slot(0), Revision(1), ms(0)), ms(0));
         assert!(watch.look(ms(999), |_| vec![]).is_empty());
         assert!(watch.next_look().unwrap() <= ms(1000));
         assert_eq!(watch.look(ms(1000), |_| vec![]), [Run(1)]);
@@ -151,11 +161,14 @@ mod tests {
     #[test]
     fn a_revision_that_listened_must_listen_on_the_same_ports_again() {
         let mut memory = PortMemory::default();
-        memory.became_ready(&app(), Revision(1), &[80, 443, 40_000], &(32_768..=60_999));
-        assert_eq!(memory.rule(&app(), Revision(1), ms(0)), Rule::All(vec![80, 443]));
-        assert_eq!(memory.rule(&app(), Revision(2), ms(0)), Rule::Any);
+        assert!(memory.became_ready(&slot(0), Revision(1), &[80, 443, 40_000], &(32_768..=60_999)));
+        assert!(!memory.became_ready(&slot(0), Revision(1), &[80, 443], &(32_768..=60_999)));
+        // A sibling may have a port of its own.
+        assert_eq!(memory.rule(&slot(1), Revision(1), ms(0)), Rule::Any);
+        assert_eq!(memory.rule(&slot(0), Revision(1), ms(0)), Rule::All(vec![80, 443]));
+        assert_eq!(memory.rule(&slot(0), Revision(2), ms(0)), Rule::Any);
         let mut watch = ListenWatch::default();
-        watch.add(Run(2), memory.rule(&app(), Revision(1), ms(0)), ms(0));
+        watch.add(Run(2), memory.rule(&slot(0), Revision(1), ms(0)), ms(0));
         assert!(watch.look(ms(5000), |_| vec![80]).is_empty());
         assert_eq!(watch.look(ms(5001), |_| vec![443, 80]), [Run(2)]);
     }

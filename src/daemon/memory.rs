@@ -21,43 +21,48 @@ use crate::sys::cgroup::{Layout, RunCgroup};
 /// On v1 the eventfd fires before the counter rises, by up to 1.6 ms as measured; later looks are for a loaded host.
 const LOOKS_MS: [u64; 6] = [1, 2, 5, 10, 50, 200];
 
-/// Starts what this run's limits need; nothing at all for a run without any.
-pub fn watch(
+/// Between two tellings that a run is over its soft limit: the first may have come when nothing could be done about it.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// From the first instruction on: the OOM killer, where the kernel does not end the whole instance by itself.
+pub fn watch_oom_killer(
     run: Run,
     cgroup: &RunCgroup,
     limits: &Limits,
     layout: Layout,
     tell: &UnboundedSender<Told>,
-) -> Vec<AbortHandle> {
-    let mut tasks = Vec::new();
-    let v1 = layout != Layout::Unified;
-    if limits.memory_max.is_some() && v1 {
-        tasks.push(tokio::spawn(watch_oom(run, cgroup.clone(), tell.clone())).abort_handle());
-    }
-    if let Some(limit) = limits.max_memory_restart {
-        let (cgroup, tell) = (cgroup.clone(), tell.clone());
-        tasks.push(
-            tokio::spawn(async move {
-                let over = if cgroup.memory_events_file().is_some() {
-                    watch_high(&cgroup, limit.0).await
-                } else {
-                    watch_threshold(&cgroup, limit.0).await
-                };
-                match over {
-                    Ok(()) => drop(tell.send(Told::OverMemory { run })),
-                    Err(error) => tracing::error!("max_memory_restart of run {run} is not watched any more: {error}"),
-                }
-            })
-            .abort_handle(),
-        );
-    }
-    tasks
+) -> Option<AbortHandle> {
+    (limits.memory_max.is_some() && layout != Layout::Unified)
+        .then(|| tokio::spawn(watch_oom(run, cgroup.clone(), tell.clone())).abort_handle())
 }
 
-/// How much more may be used before somebody must look again; None if the limit is exceeded by what counts.
+/// Once it is ready, and so can be replaced: the soft limit.
+pub fn watch_soft(run: Run, cgroup: &RunCgroup, limits: &Limits, tell: &UnboundedSender<Told>) -> Option<AbortHandle> {
+    let limit = limits.max_memory_restart?.0;
+    let (cgroup, tell) = (cgroup.clone(), tell.clone());
+    let task = tokio::spawn(async move {
+        loop {
+            let over = if cgroup.memory_events_file().is_some() {
+                watch_high(&cgroup, limit).await
+            } else {
+                watch_threshold(&cgroup, limit).await
+            };
+            if let Err(error) = over {
+                return tracing::error!("max_memory_restart of run {run} is not watched any more: {error}");
+            }
+            let _ = tell.send(Told::OverMemory { run });
+            tokio::time::sleep(AGAIN).await;
+        }
+    });
+    Some(task.abort_handle())
+}
+
+/// How much more may be used before somebody must look again; None if the limit is exceeded by what counts. Never so
+/// little that an app just below its limit is throttled, and looked at, for every few pages of cache.
 fn room(cgroup: &RunCgroup, limit: u64) -> Result<Option<u64>, String> {
     let memory = cgroup.memory().map_err(|error| error.to_string())?.ok_or("the memory controller is not there")?;
-    Ok(limit.checked_sub(memory.held()).map(|left| memory.current + left.max(4096)))
+    let least = (limit / 64).max(1 << 20);
+    Ok(limit.checked_sub(memory.held()).map(|left| memory.current + left.max(least)))
 }
 
 /// v2: crossing memory.high raises a counter in memory.events and throttles the app until it is moved.
@@ -93,12 +98,15 @@ async fn watch_threshold(cgroup: &RunCgroup, limit: u64) -> Result<(), String> {
 
 async fn watch_oom(run: Run, cgroup: RunCgroup, tell: UnboundedSender<Told>) {
     let watched = async {
-        let before = cgroup.oom_kills().map_err(|error| error.to_string())?;
         loop {
             let eventfd = cgroup.oom_eventfd().map_err(|error| error.to_string())?;
-            fired(eventfd.ok_or("no memory cgroup was entered")?).await?;
+            let eventfd = eventfd.ok_or("no memory cgroup was entered")?;
+            // The directory is this run's own, so any kill is one of it; one before the watch began tells nobody.
+            if cgroup.oom_kills().map_err(|error| error.to_string())? == 0 {
+                fired(eventfd).await?;
+            }
             for look in LOOKS_MS {
-                if cgroup.oom_kills().map_err(|error| error.to_string())? > before {
+                if cgroup.oom_kills().map_err(|error| error.to_string())? > 0 {
                     let _ = tell.send(Told::OomV1 { run });
                     return Ok::<(), String>(());
                 }

@@ -12,12 +12,12 @@ pub fn says_ready(datagram: &[u8]) -> bool {
 }
 
 /// Which run a process belongs to, from its /proc/PID/cgroup: any process of the run may speak for it, and no other.
-/// `base` is the name of the base cgroup's directory.
+/// `base` is the base cgroup's whole path below the mount: a directory of the same name elsewhere may be anybody's.
 pub fn run_of(cgroup_file: &str, base: &str) -> Option<Run> {
     cgroup_file.lines().find_map(|line| {
         // hierarchy-ID:controller-list:path (cgroups(7)); the path may be longer than ours if the app made sub-cgroups.
         let path = line.splitn(3, ':').nth(2)?;
-        let mut parts = path.split('/').skip_while(|part| *part != base).skip(1);
+        let mut parts = path.strip_prefix(base)?.strip_prefix('/')?.split('/');
         parts.next().filter(|part| part.starts_with("app-"))?;
         let (slot, run) = parts.next()?.split_once('@')?;
         slot.parse::<u32>().ok()?;
@@ -41,10 +41,12 @@ mod tests {
     #[test]
     fn a_process_speaks_for_the_run_whose_cgroup_it_is_in() {
         let hybrid = "8:pids:/\n4:memory:/stead-1/app-api/2@17\n0::/stead-1/app-api/2@17/inner\n";
-        assert_eq!(run_of(hybrid, "stead-1"), Some(Run(17)));
-        assert_eq!(run_of("0::/system.slice/stead-apps.service/app-a/0@3\n", "stead-apps.service"), Some(Run(3)));
+        assert_eq!(run_of(hybrid, "/stead-1"), Some(Run(17)));
+        let delegated = "/system.slice/stead-apps.service";
+        assert_eq!(run_of("0::/system.slice/stead-apps.service/app-a/0@3\n", delegated), Some(Run(3)));
         for other in [
             "0::/",
+            "0::/user.slice/stead-1/app-api/2@17",
             "0::/stead-2/app-api/2@17",
             "0::/stead-1/app-api",
             "0::/stead-1/x/2@17",
@@ -52,7 +54,7 @@ mod tests {
             "a:b",
             "0::/stead-1/app-a/x@y",
         ] {
-            assert_eq!(run_of(other, "stead-1"), None, "{other}");
+            assert_eq!(run_of(other, "/stead-1"), None, "{other}");
         }
     }
 }

@@ -25,6 +25,8 @@ const STREAMS: [LogStream; 2] = [LogStream::Out, LogStream::Err];
 #[derive(Debug)]
 struct Targets {
     spec: Arc<AppSpec>,
+    /// None while its user was not looked up yet: then its directory has no group, and files elsewhere cannot be opened.
+    account: Option<Account>,
     by_stream: [Arc<Target>; 2],
 }
 
@@ -82,13 +84,15 @@ impl Output {
     }
 
     fn targets(&mut self, instance: &InstanceId, spec: &Arc<AppSpec>, account: Option<&Account>) -> &[Arc<Target>; 2] {
-        let fresh = self.targets.get(instance).is_some_and(|known| Arc::ptr_eq(&known.spec, spec));
+        let fresh = self.targets.get(instance).is_some_and(|known| {
+            Arc::ptr_eq(&known.spec, spec) && (account.is_none() || known.account.as_ref() == account)
+        });
         if !fresh {
             let of = |stream| Arc::new(target(instance, spec, account, stream));
             let out = of(LogStream::Out);
             let err = of(LogStream::Err);
             let err = if out.place.to_string() == err.place.to_string() { Arc::clone(&out) } else { err };
-            let targets = Targets { spec: Arc::clone(spec), by_stream: [out, err] };
+            let targets = Targets { spec: Arc::clone(spec), account: account.cloned(), by_stream: [out, err] };
             self.targets.insert(instance.clone(), targets);
         }
         &self.targets[instance].by_stream
@@ -109,10 +113,15 @@ impl Output {
     }
 
     /// Sends the lines of these logs to `out`, on a thread of its own that ends with the last line or the last reader.
-    pub fn send(&self, selection: Selection, query: Query, out: OwnedFd) -> io::Result<()> {
+    pub fn send(
+        &self,
+        selection: impl FnOnce() -> Selection + Send + 'static,
+        query: Query,
+        out: OwnedFd,
+    ) -> io::Result<()> {
         let dir = self.dir.clone();
         std::thread::Builder::new().name("log-follow".to_owned()).stack_size(256 << 10).spawn(move || {
-            if let Err(error) = send_logs(&dir, selection, query, out) {
+            if let Err(error) = send_logs(&dir, selection(), query, out) {
                 tracing::warn!("logs could not be read: {error}");
             }
         })?;

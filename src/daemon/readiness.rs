@@ -6,11 +6,12 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::driver::Driver;
-use super::executor::{Executor, PROBE, Told};
+use super::executor::{Executor, PROBE, Probe, Told};
+use super::exits::wait_until_empty;
 use super::link::Link;
 use super::listen::Rule;
 use super::spawn::probe_plan;
-use super::{clock, notify, probe};
+use super::{clock, memory, notify, probe};
 use crate::core::event::Event;
 use crate::model::exit::Exit;
 use crate::model::ids::Run;
@@ -26,12 +27,11 @@ impl Executor {
     /// Begins to wait for a run that has just been spawned.
     pub(super) fn await_ready(&mut self, run: Run, now: Mono, link: &mut Link, queue: &mut VecDeque<Event>) {
         let Some(live) = self.runs.get_mut(&run) else { return };
-        let app = &live.spec.name;
         match &live.spec.ready_on {
             ReadyOn::Instant => self.ready(run, queue),
             ReadyOn::Listen => self.watch.add(run, Rule::Any, now),
             ReadyOn::Auto => {
-                let rule = self.ports.rule(app, live.revision, now);
+                let rule = self.ports.rule(&live.proc.instance, live.revision, now);
                 self.watch.add(run, rule, now);
             }
             // Somebody else brings the news: the notify socket, the IPC channel.
@@ -68,8 +68,10 @@ impl Executor {
                 live.listens = true;
                 queue.push_back(Event::Listens { proc: live.proc.clone() });
             }
-            self.ports.became_ready(&live.spec.name, live.revision, &ports, &self.ephemeral);
+            let changed = self.ports.became_ready(&live.proc.instance, live.revision, &ports, &self.ephemeral);
+            self.ports_changed |= changed;
         }
+        live.tasks.extend(memory::watch_soft(run, &live.cgroup, &live.spec.limits, &self.tell));
         queue.push_back(Event::Ready { proc: live.proc.clone() });
     }
 
@@ -91,7 +93,7 @@ impl Executor {
 
     pub(super) fn notified(&mut self, pid: i32, cgroup: &str, queue: &mut VecDeque<Event>) {
         let run = if self.tree.has_cgroups() {
-            notify::run_of(cgroup, self.tree.name())
+            self.tree.path().and_then(|base| notify::run_of(cgroup, base))
         } else {
             self.runs.iter().find(|(_, live)| live.pid == Some(pid)).map(|(run, _)| *run)
         };
@@ -100,7 +102,8 @@ impl Executor {
                 self.ready(run, queue)
             }
             Some(_) => {}
-            None => tracing::warn!("a notification of pid {pid}, which belongs to no app, was ignored"),
+            // Anybody may write to the socket, so this is not worth a line that fills a disk.
+            None => tracing::debug!("a notification of pid {pid}, which belongs to no app, was ignored"),
         }
     }
 
@@ -109,15 +112,41 @@ impl Executor {
         let Some(live) = self.runs.get(&run).filter(|live| !live.ready && live.exit.is_none()) else { return };
         let ReadyOn::Exec { argv } = &live.spec.ready_on else { return };
         let started = probe_plan(live, argv, &self.notify_path).and_then(|plan| link.spawn(run.0 | PROBE, plan));
-        if let Err(why) = started {
-            tracing::warn!("{}: the probe could not be started: {why}", live.proc);
-            self.probe_again(run);
+        match started {
+            Ok(()) => {
+                if let Some(live) = self.runs.get_mut(&run) {
+                    live.probe = Probe::Asked;
+                }
+            }
+            Err(why) => {
+                tracing::warn!("{}: the probe could not be started: {why}", live.proc);
+                self.probe_again(run);
+            }
+        }
+    }
+
+    pub(super) fn probe_spawned(&mut self, token: u64) {
+        let run = Run(token & !PROBE);
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        live.probe = Probe::Running;
+        if live.exit.is_some() && !live.gone {
+            // Born into a cgroup that was thought empty: it is killed, and waited for.
+            if let Err(error) = live.cgroup.kill() {
+                tracing::error!("run {run}: {error}");
+            }
+            tokio::spawn(wait_until_empty(run, live.cgroup.clone(), self.tell.clone()));
         }
     }
 
     pub(super) fn probe_failed(&mut self, token: u64, why: &str) {
         let run = Run(token & !PROBE);
         tracing::warn!("the probe of run {run} could not be started: {why}");
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        live.probe = Probe::None;
+        if live.exit.is_some() {
+            tokio::spawn(wait_until_empty(run, live.cgroup.clone(), self.tell.clone()));
+            return;
+        }
         self.probe_again(run);
     }
 
@@ -125,6 +154,9 @@ impl Executor {
         link.reap(token);
         link.forget(token);
         let run = Run(token & !PROBE);
+        if let Some(live) = self.runs.get_mut(&run) {
+            live.probe = Probe::None;
+        }
         match exit {
             Exit::Code(0) => self.ready(run, queue),
             _ => self.probe_again(run),

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use super::account::{self, Account};
 use super::environment::{self, Person};
-use super::executor::{Executor, Live, Told, stream_key};
+use super::executor::{Executor, Live, Probe, Told, stream_key};
 use super::link::{Link, Streams};
 use super::{clock, ipc, memory, program};
-use crate::core::effect::Effect;
 use crate::core::event::Event;
 use crate::holder::plan::{Passed, Plan, Sink};
 use crate::metrics::sampler::Cgroups;
@@ -53,6 +52,9 @@ impl Executor {
             sampled: false,
             cgroup,
             account: None,
+            env_file: BTreeMap::new(),
+            asked: false,
+            probe: Probe::None,
             pid: None,
             started: clock::mono(),
             ready: false,
@@ -91,21 +93,27 @@ impl Executor {
             Ok(prepared) => prepared,
             Err(why) => return self.spawn_failed(run, why, queue),
         };
-        // Told to die before it was born: nothing was started, and nothing will be.
-        if live.early.iter().any(|effect| matches!(effect, Effect::Kill { .. })) {
-            return self.spawn_failed(run, "stopped before it was started".to_owned(), queue);
-        }
         let account = prepared.account.clone();
         live.account = Some(account.clone());
+        live.env_file = prepared.env_file;
         let (app, identity) = (live.spec.name.clone(), live.spec.identity.clone());
-        let plan = plan(live, &prepared, &self.notify_path);
+        let plan = plan(live, &account, &self.notify_path);
         self.accounts.insert(app, (identity, account));
         match plan {
             Ok(plan) => match link.spawn(run.0, plan) {
-                Ok(()) => self.starting += 1,
+                Ok(()) => {
+                    self.starting += 1;
+                    self.asked(run);
+                }
                 Err(why) => self.spawn_failed(run, why, queue),
             },
             Err(why) => self.spawn_failed(run, why, queue),
+        }
+    }
+
+    fn asked(&mut self, run: Run) {
+        if let Some(live) = self.runs.get_mut(&run) {
+            live.asked = true;
         }
     }
 
@@ -160,7 +168,8 @@ impl Executor {
             });
             live.tasks.push(task.abort_handle());
         }
-        live.tasks.extend(memory::watch(run, &live.cgroup, &spec.limits, self.tree.host.layout, &self.tell));
+        let layout = self.tree.host.layout;
+        live.tasks.extend(memory::watch_oom_killer(run, &live.cgroup, &spec.limits, layout, &self.tell));
         let early = std::mem::take(&mut live.early);
         queue.push_back(Event::Spawned { proc: live.proc.clone(), pid });
         self.await_ready(run, now.mono, link, queue);
@@ -193,9 +202,8 @@ fn prepare(spec: &AppSpec, known: Option<Account>) -> Result<Prepared, String> {
     Ok(Prepared { account, env_file })
 }
 
-fn plan(live: &Live, prepared: &Prepared, notify_path: &str) -> Result<Plan, String> {
+fn plan(live: &Live, account: &Account, notify_path: &str) -> Result<Plan, String> {
     let spec = &live.spec;
-    let account = &prepared.account;
     let person = Person { name: &account.name, home: &account.home, shell: &account.shell };
     let mut extra = vec![("NOTIFY_SOCKET", notify_path.to_owned())];
     let ipc = spec.runs_node();
@@ -203,7 +211,7 @@ fn plan(live: &Live, prepared: &Prepared, notify_path: &str) -> Result<Plan, Str
         // The first fd after the standard streams, where the holder puts the child's end.
         extra.push(("NODE_CHANNEL_FD", "3".to_owned()));
     }
-    let env = environment::compose(spec, &live.proc.instance, &person, &prepared.env_file, &extra);
+    let env = environment::compose(spec, &live.proc.instance, &person, &live.env_file, &extra);
     let mut args = Vec::with_capacity(spec.command.args.len() + 1);
     args.push(program::c_string(&spec.command.program, "the program's path")?);
     for argument in &spec.command.args {
@@ -223,12 +231,13 @@ fn plan(live: &Live, prepared: &Prepared, notify_path: &str) -> Result<Plan, Str
 
 /// The plan of one attempt of `ready_on = { exec = … }`: the app's person, directory, environment and cgroup.
 pub(super) fn probe_plan(live: &Live, argv: &[String], notify_path: &str) -> Result<Plan, String> {
-    let account = live.account.clone().ok_or("its user is not known yet")?;
-    let prepared = Prepared { account, env_file: BTreeMap::new() };
-    let mut plan = plan(live, &prepared, notify_path)?;
+    let account = live.account.as_ref().ok_or("its user is not known yet")?;
+    let mut plan = plan(live, account, notify_path)?;
+    // Without the channel itself Node would not even begin.
+    plan.env.retain(|pair| !pair.as_bytes().starts_with(b"NODE_CHANNEL_FD="));
     plan.args = argv.iter().map(|argument| program::c_string(argument, "an argument")).collect::<Result<_, _>>()?;
     plan.program = plan.args.first().cloned().ok_or("the probe's command is empty")?;
-    plan.steps = program::probe_steps(&live.spec, &prepared.account, live.cgroup.enter_also())?;
+    plan.steps = program::probe_steps(&live.spec, account, live.cgroup.enter_also())?;
     plan.stdout = Sink::Null;
     plan.stderr = Sink::Null;
     plan.passed = Vec::new();

@@ -36,6 +36,9 @@ use crate::sys::{cgroup, memfd, pipe, socket};
 /// An append that takes longer than this makes lines be dropped instead of blocking the app.
 const LOG_STALL: Duration = Duration::from_secs(1);
 
+/// The last pause before processes that an earlier daemon left are given up: some four seconds in all.
+const LEFTOVERS: Duration = Duration::from_secs(2);
+
 /// Names under which the holder keeps what must outlive us.
 const RECORD: &str = "log-record";
 const TRASH_READ: &str = "log-trash-read";
@@ -63,7 +66,12 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
 pub fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("STEAD_LOG").unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().thread_stack_size(256 << 10).build()
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_stack_size(256 << 10)
+        // A thread that waits for more work for ten seconds, as is usual, is a wake-up that no event caused.
+        .thread_keep_alive(Duration::from_millis(20))
+        .build()
     {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -207,13 +215,27 @@ async fn clear_leftovers(tree: &Tree, link: &mut Link) -> Result<(), StartError>
     for row in &rows {
         link.signal_group(row.token, crate::model::signal::Signal::KILL);
     }
-    for cgroup in left {
-        cgroup.kill()?;
-        while cgroup.populated()? {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            cgroup.kill_each()?;
+    for cgroup in &left {
+        if let Err(error) = cgroup.kill() {
+            tracing::error!("{error}");
         }
-        cgroup.remove()?;
+    }
+    let mut pause = Duration::from_millis(1);
+    let mut left = left;
+    loop {
+        left.retain(|cgroup| cgroup.populated().unwrap_or(true) || cgroup.remove().is_err());
+        if left.is_empty() || pause > LEFTOVERS {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+        for cgroup in &left {
+            let _ = cgroup.kill_each();
+        }
+    }
+    if !left.is_empty() {
+        // A process in uninterruptible sleep. Its run number is never used again, so it is in nobody's way but its own.
+        tracing::error!("{} cgroups of an earlier daemon cannot be emptied; going on without them", left.len());
     }
     for row in rows {
         link.reap(row.token);
@@ -256,7 +278,10 @@ fn listen_to_notifications(socket: OwnedFd, tell: mpsc::UnboundedSender<Told>) -
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
-                Err(error) => tracing::warn!("a notification could not be read: {error}"),
+                Err(error) => {
+                    guard.clear_ready();
+                    tracing::warn!("a notification could not be read: {error}");
+                }
             }
         }
     });

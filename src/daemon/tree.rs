@@ -2,7 +2,7 @@
 //! Owns: where the base is, and which limits of a spec become which cgroup settings.
 //! Never: puts a run into a v1 hierarchy that none of its keys needs; entering one costs 10 ms.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::mode::Mode;
 use crate::model::ids::{AppName, ProcId};
@@ -12,39 +12,40 @@ use crate::sys::cgroup::{Base, Controller, Error, Host, Layout, Limits, RunCgrou
 /// Where systemd puts the delegated cgroup of the apps' unit (units/stead-apps.service).
 const DELEGATED: &str = "system.slice/stead-apps.service";
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tree {
     pub host: Host,
     /// None where no cgroup can be written: then process groups and subreaping must do.
     base: Option<Base>,
-    /// The base's directory name, by which a process's /proc/PID/cgroup is recognised.
-    name: String,
+    /// The base's path below the mounts, by which a process's /proc/PID/cgroup is recognised.
+    path: String,
 }
 
 impl Tree {
     pub fn plant(mode: &Mode) -> Result<Self, Error> {
         let host = Host::detect();
         if host.layout == Layout::None {
-            return Ok(Self { host, base: None, name: mode.base_cgroup() });
+            return Ok(Self { host, base: None, path: String::new() });
         }
         let delegated = host.v2.as_ref().map(|v2| v2.join(DELEGATED)).filter(|dir| !mode.private && dir.is_dir());
         let base = match &delegated {
             Some(dir) => Base::adopt(&host, dir)?,
             None => Base::create(&host, &mode.base_cgroup())?,
         };
-        let name = match delegated {
-            Some(_) => "stead-apps.service".to_owned(),
-            None => mode.base_cgroup(),
+        let path = match delegated {
+            Some(_) => format!("/{DELEGATED}"),
+            None => format!("/{}", mode.base_cgroup()),
         };
-        Ok(Self { host, base: Some(base), name })
+        Ok(Self { host, base: Some(base), path })
     }
 
     pub fn has_cgroups(&self) -> bool {
         self.base.is_some()
     }
 
-    pub fn name(&self) -> &str {
-        &self.name
+    /// The base's path below the mounts; None without cgroups.
+    pub fn path(&self) -> Option<&str> {
+        self.base.as_ref().map(|_| self.path.as_str())
     }
 
     /// A fresh directory for a run, with its limits written before anything enters it.
@@ -87,12 +88,7 @@ impl Tree {
 
     /// Where a run stands, for people: below the mount it is tracked in.
     pub fn shown(&self, proc: &ProcId) -> Option<String> {
-        self.base.as_ref()?;
-        let base = match self.name.as_str() {
-            "stead-apps.service" => DELEGATED,
-            name => name,
-        };
-        Some(format!("/{base}/{}", proc.cgroup()))
+        Some(format!("{}/{}", self.path()?, proc.cgroup()))
     }
 
     /// Every run that has a directory already, such as a daemon before us has left.
@@ -117,6 +113,6 @@ impl Tree {
     /// The v2 base, for `doctor`.
     pub fn base_dir(&self) -> Option<PathBuf> {
         let base = self.base.as_ref()?;
-        base.v2().or_else(|| Some(base.host().v1_mount(Controller::Freezer)?.join(Path::new(&self.name))))
+        base.v2().or_else(|| Some(base.host().v1_mount(Controller::Freezer)?.join(self.path.trim_start_matches('/'))))
     }
 }

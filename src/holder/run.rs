@@ -145,7 +145,7 @@ impl Holder {
 
     fn on_event(&mut self, source: Source, flags: EpollFlags) -> Result<Option<u8>, String> {
         match source {
-            Source::Link => self.on_link(flags),
+            Source::Link => drop(self.on_link(flags)),
             Source::Daemon => return self.on_daemon_death(),
             Source::Signals => return self.on_signals(),
             Source::Timer => return self.on_timer(),
@@ -155,16 +155,19 @@ impl Holder {
         Ok(None)
     }
 
-    fn on_link(&mut self, flags: EpollFlags) {
-        let Some(running) = &mut self.keeper.running else { return };
+    /// Takes requests. True if there may be more than one turn's worth.
+    fn on_link(&mut self, flags: EpollFlags) -> bool {
+        let Some(running) = &mut self.keeper.running else { return false };
         if flags.contains(EpollFlags::EPOLLOUT) {
             running.link.flush();
         }
         let mut buffer = std::mem::take(&mut self.buffer);
+        let mut more = true;
         // A burst, then the children have their turn.
         for _ in 0..32 {
             let Some(running) = &mut self.keeper.running else { break };
-            if !running.link.wants_to_read() {
+            more = running.link.wants_to_read();
+            if !more {
                 break;
             }
             match crate::sys::socket::receive(running.link.as_fd(), &mut buffer) {
@@ -172,17 +175,22 @@ impl Holder {
                     let bytes = if received.truncated { &[] } else { &buffer[..received.len] };
                     self.on_request(bytes, received.fds);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(_) | Err(_) => {
                     // It hung up. If that was its death we hear of it next; if not, it is one that we cannot use.
                     let _ = self.epoll.delete(running.link.as_fd());
                     self.keeper.kill();
+                    more = false;
                     break;
                 }
             }
         }
         self.buffer = buffer;
+        more
     }
 
     fn watch_link(&mut self) {
@@ -238,6 +246,8 @@ impl Holder {
     }
 
     fn on_daemon_death(&mut self) -> Result<Option<u8>, String> {
+        // Its last words may still be unread, `Quit` among them.
+        while self.on_link(EpollFlags::EPOLLIN) {}
         let exec_error = self.keeper.exec_error();
         if let Some(running) = &self.keeper.running {
             let _ = self.epoll.delete(running.link.as_fd());
@@ -245,6 +255,10 @@ impl Holder {
         }
         let Some(exit) = self.keeper.bury() else { return Ok(None) };
         if self.keeper.phase == Phase::Leaving {
+            return Ok(Some(0));
+        }
+        if self.keeper.served && exit == Exit::Code(0) && !self.table.any_alive() {
+            // It came to its end as it should, though its farewell was lost.
             return Ok(Some(0));
         }
         let nothing_to_keep = self.table.0.is_empty();

@@ -19,6 +19,7 @@ use memchr::memrchr;
 
 use crate::model::spec::LogFormat;
 use crate::model::time::{Mono, Now};
+use crate::sys::pipe::pending;
 use crate::sys::stream::{ReadSet, Readiness};
 
 use super::appender::Shared;
@@ -28,11 +29,13 @@ use super::record::{FileId, Phase, Record};
 use super::sinks::Sinks;
 use super::trash::{Look, Trash};
 
-use stream::{Flight, Prepared, Seen, Source, Then};
+use stream::{Flight, Piece, Prepared, Seen, Source, Then};
 
 /// The most that is taken at once: a part of a pipe, so that the app fills the rest meanwhile, and little enough that bytes
 /// and lines stay in a core's cache from the look to the write.
 const BATCH: usize = 256 << 10;
+/// A piece of a line that has not grown for so long is written without its end.
+const PIECE_AGE: Duration = Duration::from_secs(1);
 
 pub(super) struct Engine {
     set: ReadSet,
@@ -187,6 +190,7 @@ impl Engine {
             hung_up: false,
             open_line: false,
             not_before: Mono(0),
+            piece: None,
         };
         self.sources.insert(key, source);
     }
@@ -287,13 +291,14 @@ impl Engine {
         };
         let last = source.hung_up && !more;
         let now = self.now();
-        let Some((cut, tail)) = self.plan_cut(source, seen, last)? else {
+        let Some((cut, tail)) = self.plan_cut(source, seen, last, now.mono)? else {
             // A piece of a line waits in the pipe, where it is safe, for its end. To look again costs its length, so it
-            // is looked at the less often the longer it is.
-            source.ready = false;
-            source.not_before = now.mono + Duration::from_millis(1 + (seen as u64 >> 15));
+            // is looked at the less often the longer it is, and has been there.
+            let age = now.mono.since(source.piece.map_or(now.mono, |piece| piece.since));
+            source.not_before = now.mono + (age / 2).max(Duration::from_millis(1 + (seen as u64 >> 15)));
             return Ok(Seen::Nothing);
         };
+        source.piece = None;
         let at = app_stamp(now.wall);
         let mut lines = self.sinks.take_buffer();
         let batch = format_batch(format, source.stream, at, &self.buffer[..cut], tail, room, &mut lines);
@@ -308,14 +313,9 @@ impl Engine {
             stream: source.stream,
             tail: if batch.open { Tail::Open } else { tail },
         };
-        let then = match (last, batch.taken == seen) {
-            // No writer is left, and nothing comes after what was just looked at.
-            (true, true) => Then::End,
-            (true, false) => Then::Look,
-            (false, _) if more || batch.taken < cut => Then::Look,
-            (false, _) => Then::Wait,
-        };
-        // Not to be looked at before this batch is out of the pipe. What comes meanwhile raises it again.
+        // No writer is left, and nothing comes after what was just looked at.
+        let then = if last && batch.taken == seen { Then::End } else { Then::Look };
+        // Not to be looked at before this batch is out of the pipe.
         source.ready = false;
         Ok(Seen::Batch(Prepared { key, lines, record, open: batch.open, then }))
     }
@@ -337,18 +337,23 @@ impl Engine {
             source.open_line = open;
         }
         let consumed = self.consume(&source, record);
-        source.ready |= matches!(then, Then::Look);
+        // Asked of the pipe itself: what came while it was not empty may have told nobody.
+        source.ready |= source.hung_up || pending(source.pipe.as_fd()).is_ok_and(|bytes| bytes > 0);
         self.sources.insert(key, source);
         match (consumed, then) {
             (Err(e), _) => self.break_off(key, &e),
             (Ok(()), Then::End) => self.end(key),
-            (Ok(()), Then::Look | Then::Wait) => {}
+            (Ok(()), Then::Look) => {}
         }
         record.taken
     }
 
     /// How many of the bytes seen are to be written now. None: they are a piece of a line whose end may still come.
-    fn plan_cut(&self, source: &Source, seen: usize, last: bool) -> io::Result<Option<(usize, Tail)>> {
+    ///
+    /// One that does not grow is written without its end after a while, a prompt for example: only an empty pipe can be
+    /// waited for. A write to one that holds something wakes nobody until it is over, and it is never over if it is more
+    /// than the pipe holds (pipe_write() of the kernel's fs/pipe.c).
+    fn plan_cut(&self, source: &mut Source, seen: usize, last: bool, now: Mono) -> io::Result<Option<(usize, Tail)>> {
         let bytes = &self.buffer[..seen];
         if last {
             return Ok(Some((seen, Tail::Final)));
@@ -359,7 +364,14 @@ impl Engine {
         if seen >= PIECE_MAX || self.trash.is_crowded(source.pipe.as_fd())? {
             return Ok(Some((seen, Tail::Open)));
         }
-        Ok(None)
+        match source.piece {
+            Some(piece) if piece.bytes == seen && now.since(piece.since) >= PIECE_AGE => Ok(Some((seen, Tail::Open))),
+            Some(piece) if piece.bytes == seen => Ok(None),
+            _ => {
+                source.piece = Some(Piece { bytes: seen, since: now });
+                Ok(None)
+            }
+        }
     }
 
     /// The stream is over: a line that was said to go on is ended.

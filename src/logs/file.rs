@@ -37,7 +37,8 @@ impl LogDir {
     fn app_dir(&self, app: &AppName, gid: Option<u32>) -> io::Result<OwnedFd> {
         match make_dir(self.as_fd(), app.as_str(), DIR_MODE) {
             Ok(()) => {}
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => return open_dir(self.as_fd(), app.as_str()),
+            // The app may have another user now than when it was made.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => return Err(e),
         }
         let dir = open_dir(self.as_fd(), app.as_str())?;

@@ -130,6 +130,17 @@ fn parse_target(rest: &str) -> Result<Target, String> {
     })
 }
 
+impl Selector {
+    /// Whether it can only mean apps with all of their instances.
+    pub fn means_whole_apps(&self) -> bool {
+        let whole = match self.target {
+            Target::All | Target::App(_) | Target::Pattern(_) | Target::Namespace(_) => true,
+            Target::Instance(_) | Target::Id(_) | Target::Pid(_) => false,
+        };
+        whole && self.generation.is_none()
+    }
+}
+
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(generation) = self.generation {

@@ -71,15 +71,17 @@ pub fn as_user<T: Send>(uid: u32, gid: u32, groups: &[u32], act: impl FnOnce() -
     })
 }
 
-/// Of this thread only: libc's wrappers would change every thread. Setting the uid clears the capabilities as well.
+/// Of this thread only: libc's wrappers would change every thread. The effective ids are what files are opened with, and
+/// leaving root takes the effective capabilities. The real and saved ids stay root's: by those a process may be signalled
+/// (kill(2)), and a thread that a user may kill takes the whole daemon with it.
 fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     let check = |result: libc::c_long| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
     // SAFETY: integers, and a list of gids with its length. The thread ends with the closure, so the credentials that
     // differ from those of its siblings are seen by nothing else.
     unsafe {
         check(libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()))?;
-        check(libc::syscall(libc::SYS_setresgid, gid, gid, gid))?;
-        check(libc::syscall(libc::SYS_setresuid, uid, uid, uid))
+        check(libc::syscall(libc::SYS_setresgid, -1i64, gid, -1i64))?;
+        check(libc::syscall(libc::SYS_setresuid, -1i64, uid, -1i64))
     }
 }
 

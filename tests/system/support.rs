@@ -76,6 +76,7 @@ impl Stead {
             .env("STEAD_STATE_DIR", self.path("state"))
             .env("STEAD_LOG_DIR", self.path("log"))
             .env("STEAD_CONFIG_DIR", self.path("etc"))
+            .env("STEAD_LOG", "info,stead::daemon::executor=debug")
             .env_remove("SUDO_UID")
             .env_remove("NO_COLOR")
             .stdin(Stdio::null());

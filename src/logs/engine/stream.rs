@@ -22,6 +22,16 @@ pub(super) struct Source {
     pub open_line: bool,
     /// Not to be looked at before: it holds a piece of a line, and looking costs its length each time.
     pub not_before: Mono,
+    /// The piece of a line that it holds.
+    pub piece: Option<Piece>,
+}
+
+/// The beginning of a line in a pipe.
+#[derive(Clone, Copy)]
+pub(super) struct Piece {
+    pub bytes: usize,
+    /// When it was first seen to be this long.
+    pub since: Mono,
 }
 
 /// A batch that is formatted and not yet written.
@@ -44,10 +54,9 @@ pub(super) struct Flight {
 /// What follows a batch of a stream.
 #[derive(Clone, Copy)]
 pub(super) enum Then {
-    /// More stands in the pipe.
+    /// The pipe says whether there is more.
     Look,
-    /// Nothing more did when it was looked at.
-    Wait,
+    /// There is nothing more, and never will be.
     End,
 }
 

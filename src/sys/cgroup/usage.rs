@@ -18,7 +18,7 @@ pub struct Memory {
     pub file: u64,
     pub shmem: u64,
     pub swap: u64,
-    /// Kernel memory that the kernel cannot give back. On v1, which does not tell them apart, all kernel memory.
+    /// Kernel memory that the kernel cannot give back. 0 on v1, which does not tell it from the rest.
     pub kernel_unreclaimable: u64,
     /// Page cache not used lately.
     pub inactive_file: u64,
@@ -52,7 +52,8 @@ impl RunCgroup {
                 file: of("total_cache"),
                 shmem: of("total_shmem"),
                 swap: of("total_swap"),
-                kernel_unreclaimable: optional(read_number(&dir.join("memory.kmem.usage_in_bytes")))?.unwrap_or(0),
+                // Not told apart from what the kernel could give back, so it does not count.
+                kernel_unreclaimable: 0,
                 inactive_file: of("total_inactive_file"),
             }));
         }
