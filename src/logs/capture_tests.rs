@@ -143,6 +143,28 @@ fn a_line_without_an_end_of_100_mb_comes_out_as_it_went_in() {
     assert!(whole == piece.repeat(100), "{} bytes came out", whole.len());
 }
 
+/// The kernel wakes no reader of a pipe that already holds something until the write is over, and a write of more than
+/// the pipe holds is over only when somebody has read.
+#[test]
+fn a_write_larger_than_the_pipe_goes_through_after_a_prompt_without_a_newline() {
+    let bench = Bench::new("prompt");
+    let mut app = bench.add(1, LogStream::Out, &target(LogFormat::Cri));
+    let (told, done) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        for _ in 0..3 {
+            app.write_all(b"> ").unwrap();
+            app.write_all(&vec![b'x'; 3 << 20]).unwrap();
+            app.write_all(b"\n").unwrap();
+        }
+        let _ = told.send(());
+    });
+    done.recv_timeout(Duration::from_secs(20)).expect("the app hangs in its write");
+    writer.join().unwrap();
+    assert_eq!(bench.report(), Report::Closed(StreamKey(1)));
+    let bytes: usize = bench.lines().iter().map(|(_, _, text)| text.len()).sum();
+    assert_eq!(bytes, 3 * (2 + (3 << 20)));
+}
+
 #[test]
 fn nul_bytes_and_invalid_utf8_come_out_as_they_went_in() {
     let bench = Bench::new("bytes");
