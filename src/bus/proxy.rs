@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -48,6 +49,12 @@ pub enum ClientError {
     /// The daemon went away in the middle.
     #[error("the daemon closed the connection")]
     Closed,
+    /// And it had taken the request.
+    #[error("the daemon went down in the middle")]
+    Cut,
+    /// It has the request, and says nothing: it is stopped, or its host is.
+    #[error("the daemon has not answered within {0} seconds")]
+    Silent(u64),
     #[error("D-Bus: {0}")]
     Protocol(#[from] zbus::Error),
 }
@@ -103,6 +110,13 @@ pub struct Client {
     connection: Connection,
     messages: MessageStream,
 }
+
+/// How long a question may take. The slowest is about the figures of a thousand instances.
+const REPLY: Duration = Duration::from_secs(10);
+
+/// And a request until it is taken: users and environment files are looked up before, perhaps over a network. What a job
+/// takes after that is the job's business.
+const ACCEPTANCE: Duration = Duration::from_secs(30);
 
 type Dict<'a> = BTreeMap<&'a str, Value<'a>>;
 
@@ -230,14 +244,17 @@ impl Client {
         B: Serialize + DynamicType,
         R: DeserializeOwned + Type,
     {
-        let call = self.send(method, body).await?;
-        loop {
-            let message = self.next().await?;
-            if let Some(reply) = reply_to(&call, &message) {
-                reply?;
-                return Ok(message.body().deserialize()?);
+        within(REPLY, async {
+            let call = self.send(method, body).await?;
+            loop {
+                let message = self.next().await?;
+                if let Some(reply) = reply_to(&call, &message) {
+                    reply?;
+                    return Ok(message.body().deserialize()?);
+                }
             }
-        }
+        })
+        .await
     }
 
     /// Calls a method that starts a job, and follows the job.
@@ -245,31 +262,41 @@ impl Client {
     where
         B: Serialize + DynamicType,
     {
-        let call = self.send(method, body).await?;
         // Which job is ours is known with the reply; what came before it waits here.
         let mut early = Vec::new();
-        let ours = loop {
-            let message = self.next().await?;
-            match reply_to(&call, &message) {
-                Some(reply) => {
-                    reply?;
-                    let path: OwnedObjectPath = message.body().deserialize()?;
-                    break job::id_of(path.as_str()).ok_or_else(|| unknown("a job with no number", path.as_str()))?.0;
-                }
-                None => early.push(message),
+        let taken = async {
+            let call = self.send(method, body).await?;
+            loop {
+                let message = self.next().await?;
+                let Some(reply) = reply_to(&call, &message) else {
+                    early.push(message);
+                    continue;
+                };
+                reply?;
+                let path: OwnedObjectPath = message.body().deserialize()?;
+                let id = job::id_of(path.as_str()).ok_or_else(|| unknown("a job with no number", path.as_str()))?;
+                return Ok(id.0);
             }
         };
+        let ours = within(ACCEPTANCE, taken).await?;
         let mut early = early.into_iter();
         loop {
             let message = match early.next() {
                 Some(message) => message,
-                None => self.next().await?,
+                None => match self.next().await {
+                    Err(ClientError::Closed) => return Err(ClientError::Cut),
+                    other => other?,
+                },
             };
             if let Some(end) = read_signal(&message, ours, news)? {
                 return Ok(end);
             }
         }
     }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(ClientError::Silent(limit.as_secs())))
 }
 
 fn dicts(apps: &[RawApp]) -> Vec<BTreeMap<String, OwnedValue>> {

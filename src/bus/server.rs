@@ -16,9 +16,15 @@ use super::manager::{Door, Manager};
 use super::{NAME, PRIVATE, ROOT};
 use crate::api::{Caller, Handle};
 
+/// Where a bus itself is reached.
+const BUS: &str = "/org/freedesktop/DBus";
+
 /// How long a connection that cannot be accepted, for want of file descriptors say, is left in the queue before the
 /// next try: accept(2) would fail again at once, and the daemon would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a peer may take to say who it is. One that never does would cost a task and a descriptor for good.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Makes the private socket, in place of one that a dead daemon left. The runtime directory must exist.
 pub fn bind_private(runtime_dir: &Path) -> io::Result<UnixListener> {
@@ -58,6 +64,17 @@ pub async fn serve_private(listener: UnixListener, handle: Handle) -> io::Result
     }
 }
 
+/// The object of a bus, where there is none: `busctl --address` and gdbus greet one whatever they connect to.
+struct Greeting;
+
+#[zbus::interface(name = "org.freedesktop.DBus")]
+impl Greeting {
+    /// The name of the caller, who is alone here.
+    fn hello(&self) -> &str {
+        ":1.0"
+    }
+}
+
 async fn serve_peer(stream: UnixStream, guid: Guid<'static>, handle: Handle) -> zbus::Result<()> {
     let uid = stream.peer_cred()?.uid();
     if uid != 0 && uid != nix::unistd::geteuid().as_raw() {
@@ -65,7 +82,13 @@ async fn serve_peer(stream: UnixStream, guid: Guid<'static>, handle: Handle) -> 
         return Ok(());
     }
     let manager = Manager::new(handle, Door::Private(Caller { uid }));
-    let connection = Builder::unix_stream(stream).server(guid)?.p2p().serve_at(ROOT, manager)?.build().await?;
+    let builder = Builder::unix_stream(stream).server(guid)?.p2p();
+    let builder = builder.serve_at(BUS, Greeting)?.serve_at(ROOT, manager)?;
+    let Ok(connection) = tokio::time::timeout(HANDSHAKE, builder.build()).await else {
+        tracing::debug!("dropped a peer on the private socket that did not say who it is");
+        return Ok(());
+    };
+    let connection = connection?;
     connection.closed().await;
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::talk::ColorWish;
 
 const EXAMPLES: &str = "\
 Examples:
-  stead start server.js -i max          one instance for each CPU
+  stead start worker.py -i 4            four instances
   stead start app.py --memory-max 200M -- --port 80
   stead start stead.toml                what the file describes
   stead list                            what runs
@@ -23,6 +23,13 @@ Examples:
 const SELECTORS: &str = "\
 Selectors: all, an app (api), an instance (api/2), an id (7), pid=1234, /regex/ on names, @namespace;
 with a generation before it: queue: new: running: old: marked: (old:api)";
+
+/// For verbs to which an instance is one thing, whatever generations it has.
+const WHOLE: &str = "\
+Selectors: all, an app (api), an instance (api/2), an id (7), /regex/ on names, @namespace";
+
+const APPS: &str = "\
+Selectors of whole apps: all, an app (api), /regex/ on names, @namespace";
 
 #[derive(Debug, Parser)]
 #[command(name = "stead", version, about = "Keeps programs running", after_help = EXAMPLES)]
@@ -43,10 +50,10 @@ pub enum Verb {
     #[command(after_help = SELECTORS)]
     Stop(Selected),
     /// Replace what runs, a few at a time; start what is down
-    #[command(after_help = SELECTORS, visible_alias = "reload")]
+    #[command(after_help = WHOLE, visible_alias = "reload")]
     Restart(Selected),
     /// Stop apps and forget them
-    #[command(after_help = SELECTORS, alias = "del")]
+    #[command(after_help = APPS, alias = "del")]
     Delete(Selected),
     /// Kill everything of an instance at once (SIGKILL); it stays down
     #[command(after_help = SELECTORS)]
@@ -69,7 +76,7 @@ pub enum Verb {
     #[command(after_help = SELECTORS)]
     Flush(Selected),
     /// Set counters and back-off to zero; what is errored becomes stopped
-    #[command(after_help = SELECTORS)]
+    #[command(after_help = WHOLE)]
     Reset(Selected),
     /// Check a config file
     Check(Check),

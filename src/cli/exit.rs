@@ -1,7 +1,8 @@
 //! Exit codes, and how a command fails.
 //! Owns: the one table of codes, in `stead help exit-codes` and here.
-//! 1 to 3 are ours; from 64 on they are those of sysexits.h, which scripts and systemd know.
+//! 1 to 3 are ours; 130 is what shells say of Ctrl-C; from 64 on they are those of sysexits.h, which scripts and systemd know.
 
+use super::paths::Paths;
 use crate::bus::proxy::{ClientError, ErrorKind};
 
 /// Why the program ends with something other than 0.
@@ -13,6 +14,7 @@ pub enum Code {
     Unavailable = 69,
     NotPermitted = 77,
     Config = 78,
+    Interrupted = 130,
 }
 
 /// What `stead help exit-codes` prints.
@@ -22,10 +24,11 @@ Exit codes of stead:
    0  done; also when there was nothing to do
    1  tried, and failed: an app did not start, a program died, the disk is full
    2  wrong usage: an unknown flag, a bad selector, a command that needs a name
-   3  nothing matches: no such app, no such instance
+   3  nothing matches: a word that is no app, no instance, and no program to start
   69  no daemon answers, or it is going down
   77  not permitted: stead needs root
   78  bad config: an unknown key, a wrong value, a missing script, a file that cannot be read
+ 130  interrupted with Ctrl-C: what was asked for goes on
 
 With 2, 3, 69, 77 and 78 nothing was started and nothing running was touched.
 ";
@@ -63,7 +66,8 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let code = match &error {
             ClientError::Absent { .. } => Code::Unavailable,
-            ClientError::Connect { .. } | ClientError::Closed => Code::Unavailable,
+            ClientError::Connect { .. } | ClientError::Closed | ClientError::Silent(_) => Code::Unavailable,
+            ClientError::Cut => Code::Failed,
             ClientError::Refused(refused) => match refused.kind {
                 ErrorKind::NoMatch | ErrorKind::NoSuchApp => Code::NoMatch,
                 ErrorKind::InvalidArgument | ErrorKind::Denied => Code::Usage,
@@ -73,12 +77,23 @@ impl From<ClientError> for Failure {
             },
             ClientError::Unknown { .. } | ClientError::Protocol(_) => Code::Failed,
         };
+        let log = || Paths::of_process().log_words();
         let text = match error {
             ClientError::Absent { path, .. } => {
                 let path = path.display();
                 format!("no daemon is running (nobody listens on {path}): \"stead start\" starts one")
             }
-            ClientError::Closed => "the daemon went down before it answered: see the end of its log".to_owned(),
+            ClientError::Closed => {
+                format!("the daemon went down before it answered: see the end of its log, {}", log())
+            }
+            ClientError::Cut => format!(
+                "the daemon went down in the middle of this: see the end of its log, {}. Its holder starts it again, \
+                 and the apps run on: see \"stead list\", then repeat the command if need be",
+                log()
+            ),
+            ClientError::Silent(seconds) => {
+                format!("the daemon has not answered within {seconds} seconds: see the end of its log, {}", log())
+            }
             other => other.to_string(),
         };
         Self { code, text }
@@ -91,7 +106,15 @@ mod tests {
 
     #[test]
     fn every_code_is_in_the_table() {
-        let codes = [Code::Failed, Code::Usage, Code::NoMatch, Code::Unavailable, Code::NotPermitted, Code::Config];
+        let codes = [
+            Code::Failed,
+            Code::Usage,
+            Code::NoMatch,
+            Code::Unavailable,
+            Code::NotPermitted,
+            Code::Config,
+            Code::Interrupted,
+        ];
         for code in codes {
             let number = format!("{:>4}  ", code as u8);
             assert!(TABLE.lines().any(|line| line.starts_with(&number)), "{code:?}");

@@ -25,30 +25,42 @@ use super::paths::Paths;
 use super::talk::Talk;
 use crate::bus::proxy::{Client, ClientError};
 
-/// How long a daemon may take until it answers, having loaded its state and adopted what lives.
+/// How long a daemon may take until it answers, having loaded its state and adopted what lives. One deadline for all
+/// that a command tries: a daemon that was waited for is not waited for again.
 const LAUNCH_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The holder's program, and the name the kernel knows it by.
+const HOLDER: &str = "stead-holder";
 
 /// The daemon's and the apps' base, whatever the shell of whoever typed this had.
 const BASE_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The daemon that runs. Where its holder lives, it is on its way back, and is waited for.
 pub async fn connect(paths: &Paths) -> Result<Client> {
+    within_patience(paths, connect_at_last(paths)).await
+}
+
+async fn connect_at_last(paths: &Paths) -> Result<Client> {
     match Client::connect(&paths.runtime).await {
-        Err(ClientError::Absent { .. }) if holder_lives(paths) => answering(paths, None).await,
+        Err(ClientError::Absent { .. }) if holder_lives(paths) => answer(paths, None).await,
         other => Ok(other?),
     }
 }
 
 /// The daemon, started in the background if none runs.
 pub async fn connect_or_launch(paths: &Paths, talk: &Talk) -> Result<Client> {
-    match connect(paths).await {
+    within_patience(paths, connect_or_launch_at_last(paths, talk)).await
+}
+
+async fn connect_or_launch_at_last(paths: &Paths, talk: &Talk) -> Result<Client> {
+    match connect_at_last(paths).await {
         Err(failure) if failure.code == Code::Unavailable && !holder_lives(paths) => {
             if let Some(unit) = service(paths) {
                 let text = format!("stead is installed as a service ({unit}) that does not run: systemctl start stead");
                 return Err(Failure::new(Code::Unavailable, text));
             }
             let holder = launch(paths)?;
-            let client = answering(paths, Some(holder)).await?;
+            let client = answer(paths, Some(holder)).await?;
             talk.note(&format!("started the daemon; it writes to {}", paths.daemon_log().display()));
             Ok(client)
         }
@@ -69,23 +81,31 @@ pub async fn gone(paths: &Paths, patience: Duration) -> Result {
     }
 }
 
-/// Whether somebody holds the holder's lock. Read from the kernel's list: trying the lock would, for a moment, keep a
-/// holder that starts right now from getting it.
-fn holder_lives(paths: &Paths) -> bool {
+/// Whether a holder has its lock. Read from the kernel's list: trying the lock would, for a moment, keep a holder that
+/// starts right now from getting it.
+pub fn holder_lives(paths: &Paths) -> bool {
     let Ok(metadata) = std::fs::metadata(paths.lock()) else { return false };
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    is_locked(&locks, metadata.ino())
+    owners(&locks, metadata.ino()).any(|pid| is_holder(&pid))
 }
 
 /// proc_locks(5): `1: FLOCK  ADVISORY  WRITE 708 08:01:393219 0 EOF`. By inode only: on btrfs and overlayfs the device
 /// there is not the one of stat(2).
-fn is_locked(locks: &str, inode: u64) -> bool {
-    locks.lines().any(|line| {
-        let mut fields = line.split_whitespace().skip(1).peekable();
-        // "->" begins the line of one who waits for the lock.
-        fields.next() == Some("FLOCK")
-            && fields.nth(3).and_then(|file| file.rsplit(':').next()?.parse::<u64>().ok()) == Some(inode)
+fn owners(locks: &str, inode: u64) -> impl Iterator<Item = String> {
+    locks.lines().filter_map(move |line| {
+        let mut fields = line.split_whitespace().skip(1);
+        // "->" stands here in the line of one who waits for the lock.
+        fields.next().filter(|kind| *kind == "FLOCK")?;
+        let pid = fields.nth(2)?;
+        let file = fields.next()?.rsplit(':').next()?.parse::<u64>().ok()?;
+        (file == inode).then(|| pid.to_owned())
     })
+}
+
+/// The inode numbers of two file systems may be the same, and the file may once have been open to others: a lock is the
+/// holder's if a holder has it.
+fn is_holder(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == HOLDER)
 }
 
 /// The unit file, if systemd runs this host and knows stead.
@@ -102,7 +122,7 @@ fn service(paths: &Paths) -> Option<&'static str> {
 }
 
 fn holder_program() -> Result<PathBuf> {
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("stead-holder")));
+    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join(HOLDER)));
     let candidates = beside.into_iter().chain([PathBuf::from("/usr/lib/stead/stead-holder")]);
     let tried: Vec<PathBuf> = candidates.collect();
     match tried.iter().find(|path| path.is_file()) {
@@ -163,9 +183,9 @@ fn environment() -> Vec<CString> {
     std::iter::once(CString::new(BASE_PATH).expect("a constant without NUL")).chain(own).collect()
 }
 
-/// Waits until the socket answers, the holder that was started ends, or patience does.
-async fn answering(paths: &Paths, holder: Option<Pid>) -> Result<Client> {
-    match tokio::time::timeout(LAUNCH_PATIENCE, answer(paths, holder)).await {
+/// Also for a daemon that is there and takes the connection, but says nothing.
+async fn within_patience(paths: &Paths, client: impl Future<Output = Result<Client>>) -> Result<Client> {
+    match tokio::time::timeout(LAUNCH_PATIENCE, client).await {
         Ok(result) => result,
         Err(_) => {
             let seconds = LAUNCH_PATIENCE.as_secs();
@@ -174,6 +194,7 @@ async fn answering(paths: &Paths, holder: Option<Pid>) -> Result<Client> {
     }
 }
 
+/// Waits until the socket answers, or the holder that was started ends.
 async fn answer(paths: &Paths, mut holder: Option<Pid>) -> Result<Client> {
     let trouble = |error: io::Error| Failure::failed(format!("cannot wait for the daemon: {error}"));
     // Watched before the first look, so that nothing can happen between the two.
@@ -227,12 +248,23 @@ async fn drain(events: &pipe::Receiver) -> io::Result<()> {
 }
 
 fn unavailable(paths: &Paths, what: &str) -> Failure {
-    let log = paths.daemon_log();
-    let text = match last_lines(&log, 10) {
-        Ok(lines) if !lines.is_empty() => format!("{what}. The end of {}:\n{lines}", log.display()),
-        _ => format!("{what}: see {}", log.display()),
+    let text = match log_end(paths) {
+        Some((log, lines)) => format!("{what}. The end of {log}:\n{lines}"),
+        None => format!("{what}: see {}", paths.log_words()),
     };
     Failure::new(Code::Unavailable, text)
+}
+
+/// The daemon's log and its last lines, if it has written any.
+pub fn log_end(paths: &Paths) -> Option<(String, String)> {
+    let log = paths.daemon_log();
+    let lines = last_lines(&log, 10).ok().filter(|lines| !lines.is_empty())?;
+    Some((log.display().to_string(), lines))
+}
+
+/// What starts a daemon here.
+pub fn how_to_start(paths: &Paths) -> &'static str {
+    if service(paths).is_some() { "systemctl start stead" } else { "\"stead start\" with an app starts one" }
 }
 
 /// The last lines of a file, at most 16 KiB of them.
@@ -252,29 +284,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_is_found_by_its_inode_and_kind() {
+    fn the_owners_of_a_lock_are_found_by_its_inode_and_kind() {
         let locks = "\
 1: POSIX  ADVISORY  READ  5433 08:01:7864448 128 128
 2: FLOCK  ADVISORY  WRITE 2001 08:01:7864554 0 EOF
 2: -> FLOCK  ADVISORY  READ 2009 08:01:7864999 0 EOF
 ";
-        assert!(is_locked(locks, 7_864_554));
-        assert!(!is_locked(locks, 7_864_448), "another kind of lock");
-        assert!(!is_locked(locks, 7_864_999), "one who waits");
-        assert!(!is_locked("", 1));
+        assert!(owners(locks, 7_864_554).eq(["2001"]));
+        assert_eq!(owners(locks, 7_864_448).count(), 0, "another kind of lock");
+        assert_eq!(owners(locks, 7_864_999).count(), 0, "one who waits");
+        assert_eq!(owners("", 1).count(), 0);
     }
 
     #[test]
-    fn the_lock_of_a_living_process_is_seen() {
+    fn a_lock_that_somebody_else_has_is_no_holder() {
         let directory = std::env::temp_dir().join(format!("stead-launch-{}", std::process::id()));
         std::fs::create_dir(&directory).unwrap();
         let paths =
             Paths { runtime: directory.clone(), state: directory.clone(), log: directory.clone(), private: true };
         assert!(!holder_lives(&paths));
         let lock = Flock::lock(File::create(paths.lock()).unwrap(), FlockArg::LockExclusiveNonblock).unwrap();
-        assert!(holder_lives(&paths));
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let inode = lock.metadata().unwrap().ino();
+        assert!(owners(&locks, inode).any(|pid| pid == std::process::id().to_string()));
+        assert!(!holder_lives(&paths), "it is this test's");
         drop(lock);
-        assert!(!holder_lives(&paths));
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -14,6 +14,7 @@ pub mod human;
 pub mod launch;
 pub mod logview;
 pub mod paths;
+pub mod person;
 pub mod progress;
 pub mod read;
 pub mod report;

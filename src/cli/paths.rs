@@ -27,6 +27,17 @@ impl Paths {
         }
     }
 
+    /// From this process's environment.
+    pub fn of_process() -> Self {
+        Self::new(&|name| std::env::var(name).ok())
+    }
+
+    /// Where a person finds what holder and daemon say: systemd keeps it, unless `stead` started them.
+    pub fn log_words(&self) -> String {
+        let log = self.daemon_log();
+        if log.exists() || self.private { log.display().to_string() } else { "journalctl -u stead".to_owned() }
+    }
+
     /// What holder and daemon themselves say, when `stead` started them.
     pub fn daemon_log(&self) -> PathBuf {
         self.log.join("stead.log")

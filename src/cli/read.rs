@@ -53,7 +53,8 @@ fn kind(metadata: &Metadata) -> &'static str {
 
 /// `stead.toml` in a directory or in the nearest one above it. Files that belong to neither root nor the person who
 /// asks are not taken unasked: whoever may write to /tmp would otherwise choose what root starts there.
-pub fn find(directory: &Path, trusted_uids: &[u32]) -> Result<PathBuf> {
+/// `verb` is what the file is for.
+pub fn find(directory: &Path, trusted_uids: &[u32], verb: &str) -> Result<PathBuf> {
     for directory in directory.ancestors() {
         let path = directory.join(DEFAULT_NAME);
         let Ok(metadata) = std::fs::metadata(&path) else { continue };
@@ -66,8 +67,9 @@ pub fn find(directory: &Path, trusted_uids: &[u32]) -> Result<PathBuf> {
         }
         return Ok(path);
     }
+    let what = if verb == "start" { "a script, a program or a file" } else { "a file" };
     Err(Failure::usage(format!(
-        "nothing to start: no {DEFAULT_NAME} in {} or above. Name a script, a program or a file, or write one with \"stead init\"",
+        "nothing to {verb}: no {DEFAULT_NAME} in {} or above. Name {what}, or write one with \"stead init\"",
         directory.display()
     )))
 }

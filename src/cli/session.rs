@@ -39,6 +39,6 @@ impl Session {
         if self.caller.root {
             return Ok(());
         }
-        Err(Failure::new(Code::NotPermitted, format!("stead needs root: run sudo stead {verb} …")))
+        Err(Failure::new(Code::NotPermitted, format!("{verb} needs root: run sudo stead {verb} …")))
     }
 }

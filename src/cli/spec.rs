@@ -3,20 +3,20 @@
 //! directories. The daemon resolves once more, from absolute paths only, and has the last word.
 
 use std::cell::{OnceCell, RefCell};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-
-use nix::unistd::{Gid, Group, Uid, User};
 
 use super::caller::{Caller, login_path};
 use super::exit::{Failure, Result};
 use super::flags::KeyFlags;
+use super::person::{self, Person};
 use super::read;
 use super::session::Session;
+use crate::config::fields::RESERVED;
+use crate::config::host::{self, Host, Missing, Named};
 use crate::config::raw::{RawApp, Value};
-use crate::config::resolve::{Authority, Context, load, resolve, resolve_file};
-use crate::config::{parse_toml, to_raw};
-use crate::model::spec::AppSpec;
+use crate::config::resolve::{Authority, Context};
+use crate::config::{Errors, parse_toml, to_raw};
+use crate::model::spec::{AppSpec, Identity};
 
 /// `--env`: variables, and at most one profile.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,10 +76,12 @@ impl Additions<'_> {
         let Some(names) = self.inherit else { return Ok(()) };
         if names.is_empty() {
             for (name, value) in std::env::vars_os() {
-                // What is not UTF-8 cannot stand in a config; sudo's and stead's own variables are about this command.
+                // What is not UTF-8 cannot stand in a config; sudo's and stead's own variables are about this command,
+                // and what every app gets of stead is not inherited.
                 if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string())
                     && !name.starts_with("SUDO_")
                     && !name.starts_with("STEAD_")
+                    && !RESERVED.contains(&name.as_str())
                     && name != "_"
                 {
                     app.inherit_env(&name, &value);
@@ -89,7 +91,14 @@ impl Additions<'_> {
         for name in names {
             match std::env::var(name) {
                 Ok(value) => app.inherit_env(name, &value),
-                Err(error) => return Err(Failure::usage(format!("--inherit-env={name}: {error}"))),
+                Err(std::env::VarError::NotPresent) => {
+                    return Err(Failure::usage(format!(
+                        "--inherit-env={name}: your environment has no such variable: set it, or leave the name out"
+                    )));
+                }
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    return Err(Failure::usage(format!("--inherit-env={name}: its value is not UTF-8 text")));
+                }
             }
         }
         Ok(())
@@ -113,15 +122,26 @@ impl<'a> Machine<'a> {
         Self { caller, path, login: OnceCell::new(), notes: RefCell::default() }
     }
 
-    /// A program by its bare name: in the caller's PATH, then, under sudo, in that of the person's login shell, since
-    /// sudo has put its own in place of it.
+    /// A program by its bare name, whoever will run it.
     pub fn program(&self, name: &str) -> Option<String> {
-        if let Some(found) = search(&self.path, name) {
+        self.program_for(name, None)
+    }
+
+    /// A program by its bare name: in the caller's PATH, then, under sudo, in that of the person's login shell, since
+    /// sudo has put its own in place of it. What the app's user may not execute, as node in root's home, is passed over;
+    /// where there is nothing else it is taken all the same, for the error that says so.
+    fn program_for(&self, name: &str, user: Option<&Person>) -> Option<String> {
+        let may = |file: &str| user.is_none_or(|user| user.may_execute(Path::new(file)));
+        if let Some(found) = search(&self.path, name).find(|file| may(file)) {
             return Some(found);
         }
+        self.program_of_login(name, &may).or_else(|| search(&self.path, name).next())
+    }
+
+    fn program_of_login(&self, name: &str, may: &dyn Fn(&str) -> bool) -> Option<String> {
         let user = self.caller.sudo_user.as_deref()?;
         let login = self.login.get_or_init(|| login_path(user)).as_deref()?;
-        let found = search(login, name)?;
+        let found = search(login, name).find(|file| may(file))?;
         let note = format!("{name} is {found}, from the login shell of {user}");
         let mut notes = self.notes.borrow_mut();
         if !notes.contains(&note) {
@@ -148,7 +168,8 @@ impl<'a> Machine<'a> {
             base_dir,
             cpus: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
             profile,
-            lookup: &|name| self.program(name),
+            // Not asked: the host answers, who knows the app's user too.
+            lookup: &|_| None,
             is_file: &|path| Path::new(path).is_file(),
         }))
     }
@@ -160,7 +181,7 @@ impl<'a> Machine<'a> {
         let profile = additions.env.profile.as_deref();
         let specs = if additions.is_empty() {
             // Errors of the text and of the apps in one run.
-            self.resolving(&base, profile, |context| load(source, context))?
+            self.resolving(&base, profile, |context| host::load(source, context, self))?
         } else {
             let mut file = parse_toml(source).map_err(|errors| read::config(&errors))?;
             let named = additions.keys.is_some_and(|keys| keys.values.iter().any(|(key, _)| key == "name"));
@@ -175,11 +196,9 @@ impl<'a> Machine<'a> {
             for app in &mut file.apps {
                 additions.apply(app)?;
             }
-            self.resolving(&base, profile, |context| resolve_file(&file, context))?
+            self.resolving(&base, profile, |context| host::resolve_file(&file, context, self))?
         };
-        let specs = specs.map_err(|errors| read::config(&errors))?;
-        check_host(&specs, &path.display().to_string())?;
-        Ok(specs)
+        specs.map_err(|errors| read::config(&with_flags(errors, additions)))
     }
 
     /// One app from a script, a program or a command line.
@@ -193,10 +212,8 @@ impl<'a> Machine<'a> {
             .map_err(|error| Failure::failed(format!("cannot tell the current directory: {error}")))?;
         let mut app = RawApp::new([("run".to_owned(), run.into())]);
         additions.apply(&mut app)?;
-        let spec = self.resolving(&directory, None, |context| resolve(&app, None, context))?;
-        let spec = spec.map_err(|errors| read::config(&errors))?;
-        check_host(std::slice::from_ref(&spec), "stead")?;
-        Ok(spec)
+        let spec = self.resolving(&directory, None, |context| host::resolve(&app, context, self))?;
+        spec.map_err(|errors| read::config(&with_flags(errors, additions)))
     }
 }
 
@@ -212,41 +229,69 @@ fn absolute_parent(path: &Path) -> Result<PathBuf> {
 }
 
 /// Relative directories in PATH are passed over: what they mean changes with every `cd`.
-fn search(path: &str, name: &str) -> Option<String> {
-    path.split(':').filter(|directory| directory.starts_with('/')).find_map(|directory| {
+fn search<'a>(path: &'a str, name: &'a str) -> impl Iterator<Item = String> + 'a {
+    path.split(':').filter(|directory| directory.starts_with('/')).filter_map(move |directory| {
         let file = format!("{}/{name}", directory.trim_end_matches('/'));
-        let metadata = std::fs::metadata(&file).ok()?;
-        (metadata.is_file() && metadata.permissions().mode() & 0o111 != 0).then_some(file)
+        person::is_program(Path::new(&file)).then_some(file)
     })
 }
 
-/// What a spec names that this host must have. Everything that is missing is said at once.
-fn check_host(specs: &[AppSpec], source: &str) -> Result {
-    let mut wrong = Vec::new();
-    for spec in specs {
-        let mut fault = |key: &str, problem: String| wrong.push(format!("{source}: {}: `{key}`: {problem}", spec.name));
-        if !is_user(&spec.identity.user) {
-            fault("user", format!("no user \"{}\" on this host", spec.identity.user));
-        }
-        for group in spec.identity.group.iter().chain(spec.identity.groups.iter().flatten()) {
-            if !is_group(group) {
-                fault("group", format!("no group \"{group}\" on this host"));
-            }
-        }
-        if !Path::new(&spec.cwd).is_dir() {
-            fault("cwd", format!("no directory {}", spec.cwd));
+/// What came from a flag is called by the flag's name: it stands in no file, and the app's name says nothing of it.
+fn with_flags(mut errors: Errors, additions: &Additions<'_>) -> Errors {
+    for error in errors.0.iter_mut().filter(|error| error.place.is_none()) {
+        let key = error.key.as_deref().unwrap_or_default();
+        if additions.keys.iter().flat_map(|keys| &keys.values).any(|(given, _)| given == key) {
+            error.problem = format!("--{}: {}", key.replace('_', "-"), error.problem);
+            (error.app, error.key) = (None, None);
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(Failure::config(wrong.join("\n"))) }
+    errors
 }
 
-/// A number needs no entry: containers run as such.
-fn is_user(user: &str) -> bool {
-    user.parse::<u32>().map(Uid::from_raw).is_ok() || matches!(User::from_name(user), Ok(Some(_)))
-}
+impl Host for Machine<'_> {
+    fn program(&self, name: &str, identity: &Identity) -> Option<String> {
+        self.program_for(name, Person::of(identity).as_ref())
+    }
 
-fn is_group(group: &str) -> bool {
-    group.parse::<u32>().map(Gid::from_raw).is_ok() || matches!(Group::from_name(group), Ok(Some(_)))
+    fn missing(&self, named: &Named<'_>) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        let mut fault = |key, problem, mend| missing.push(Missing { key, problem, mend });
+        let Identity { user, group, groups } = named.identity;
+        // An app that must say its user and does not has been told so.
+        if !user.is_empty() && !person::is_user(user) {
+            fault("user", format!("no user \"{user}\" on this host"), "add it, or name another");
+        }
+        let one = group.iter().map(|group| ("group", group));
+        let all = one.chain(groups.iter().flatten().map(|group| ("groups", group)));
+        for (key, group) in all.filter(|(_, group)| !person::is_group(group)) {
+            fault(key, format!("no group \"{group}\" on this host"), "add it, or name another");
+        }
+        if let Some(cwd) = named.cwd.filter(|cwd| !Path::new(cwd).is_dir()) {
+            fault("cwd", format!("no directory {cwd}"), "make it, or name another");
+        }
+        if let Some(file) = named.env_file {
+            match std::fs::metadata(file) {
+                Ok(found) if found.is_dir() => {
+                    fault("env_file", format!("{file} is a directory"), "name a file of NAME=value lines");
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    fault("env_file", format!("cannot read {file}: {error}"), "write it, or leave the key out")
+                }
+            }
+        }
+        for (key, file) in [("out_file", named.out_file), ("error_file", named.error_file)] {
+            let directory = file.and_then(|file| Path::new(file).parent()).filter(|directory| !directory.is_dir());
+            if let Some(directory) = directory {
+                fault(
+                    key,
+                    format!("no directory {}", directory.display()),
+                    "make it: the app's user must be able to write there",
+                );
+            }
+        }
+        missing
+    }
 }
 
 #[cfg(test)]
@@ -268,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_program_is_looked_for_in_absolute_directories_only() {
-        assert_eq!(search("bin:/nonexistent:/bin/", "sh").as_deref(), Some("/bin/sh"));
-        assert_eq!(search(".:", "sh"), None);
+        assert_eq!(search("bin:/nonexistent:/bin/", "sh").next().as_deref(), Some("/bin/sh"));
+        assert_eq!(search(".:", "sh").next(), None);
     }
 }

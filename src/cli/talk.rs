@@ -42,7 +42,10 @@ impl Talk {
     pub fn failure(&self, failure: &Failure) {
         match (failure.text.as_str(), failure.code) {
             ("", _) => {}
-            (text, Code::Config) if text.contains('\n') || text.contains(": `") => self.say(text),
+            (text, Code::Config) if text.contains('\n') || text.contains(": `") => {
+                // Among them, what is about a flag has no file's name to begin with.
+                text.lines().for_each(|line| if line.starts_with("--") { self.note(line) } else { self.say(line) });
+            }
             (text, _) => self.note(text),
         }
     }

@@ -11,6 +11,7 @@ use crate::model::selector::{Selector, Target as Pointed};
 pub trait Look {
     /// A file of any kind that could be run or read.
     fn is_file(&self, path: &str) -> bool;
+    fn is_dir(&self, path: &str) -> bool;
     /// A program of this name in the caller's PATH.
     fn program(&self, name: &str) -> Option<String>;
     /// The apps the daemon knows.
@@ -27,6 +28,17 @@ pub enum Target {
     Run(String),
 }
 
+/// Why a target is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wrong {
+    /// It is no target, or more than one.
+    Unclear(String),
+    /// It names a file that is not there, or is not to be run.
+    NoFile(String),
+    /// A word that names nothing here.
+    Unknown(String),
+}
+
 /// Extensions that make a word a script even where no such file exists: `nosuch.js` is a missing file.
 const SCRIPTS: [&str; 10] = ["js", "mjs", "cjs", "ts", "py", "rb", "sh", "pl", "php", "jar"];
 
@@ -38,15 +50,19 @@ pub fn needs_apps(text: &str, is_file: bool) -> bool {
 }
 
 /// Tells what a target is.
-pub fn classify(text: &str, look: &dyn Look) -> Result<Target, String> {
+pub fn classify(text: &str, look: &dyn Look) -> Result<Target, Wrong> {
     if text.is_empty() {
-        return Err("the target is empty".to_owned());
+        return Err(Wrong::Unclear("the target is empty".to_owned()));
+    }
+    if look.is_dir(text) && (text.contains('/') || text.starts_with('.')) {
+        return Err(directory(text));
     }
     if is_config(text) {
         return Ok(Target::Config(text.into()));
     }
     if let Some(what) = foreign_config(text) {
-        return Err(format!("{text} is {what}, which this version does not read: write a stead.toml (\"stead init\")"));
+        let mend = "which this version does not read: write a stead.toml (\"stead init\")";
+        return Err(Wrong::NoFile(format!("{text} is {what}, {mend}")));
     }
     if look.is_file(text) && (text.contains('/') || text.contains('.') || is_command_line(text)) {
         return match known_instance(text, look) {
@@ -58,17 +74,17 @@ pub fn classify(text: &str, look: &dyn Look) -> Result<Target, String> {
         return Ok(Target::Run(text.to_owned()));
     }
     if has_script_extension(text) && !look.is_app(text) {
-        return Err(format!("no file {text}{}", if text.contains('/') { "" } else { " here" }));
+        return Err(Wrong::NoFile(format!("no file {text}{}", if text.contains('/') { "" } else { " here" })));
     }
     match Selector::parse(text) {
         Ok(selector) => word(text, &selector, look),
-        Err(_) if text.contains('/') || text.starts_with('.') => Err(format!("no file {text}")),
-        Err(error) => Err(error.to_string()),
+        Err(_) if text.contains('/') || text.starts_with('.') => Err(Wrong::NoFile(format!("no file {text}"))),
+        Err(error) => Err(Wrong::Unclear(error.to_string())),
     }
 }
 
 /// Neither a path nor a command line: an app, a program, or a file without an extension.
-fn word(text: &str, selector: &Selector, look: &dyn Look) -> Result<Target, String> {
+fn word(text: &str, selector: &Selector, look: &dyn Look) -> Result<Target, Wrong> {
     let known = Ok(Target::Known(text.to_owned()));
     match (&selector.generation, &selector.target) {
         (Some(_), _) => known,
@@ -78,18 +94,21 @@ fn word(text: &str, selector: &Selector, look: &dyn Look) -> Result<Target, Stri
                 (true, true, _) => Err(doubt(text, "the app", "the file")),
                 (true, false, _) => known,
                 (false, true, Some(program)) => {
-                    Err(format!("\"{text}\" could be the file ./{text} or the program {program}: write one of these"))
+                    let text =
+                        format!("\"{text}\" could be the file ./{text} or the program {program}: write one of these");
+                    Err(Wrong::Unclear(text))
                 }
                 (false, true, None) => Ok(Target::Run(format!("./{text}"))),
                 (false, false, Some(_)) => Ok(Target::Run(text.to_owned())),
-                (false, false, None) => {
-                    Err(format!("\"{text}\" is no app that stead knows, no file here, and no program in PATH"))
-                }
+                (false, false, None) if look.is_dir(text) => Err(directory(text)),
+                (false, false, None) => Err(Wrong::Unknown(format!(
+                    "\"{text}\" is no app that stead knows, no file here, and no program in PATH"
+                ))),
             }
         }
         // Whether there is such an app, the daemon says; a path would have been found.
         (None, Pointed::Instance(instance)) if !look.is_app(instance.app.as_str()) => {
-            Err(format!("no file {text}, and no app \"{}\"", instance.app))
+            Err(Wrong::Unknown(format!("no file {text}, and no app \"{}\"", instance.app)))
         }
         (
             None,
@@ -103,10 +122,14 @@ fn word(text: &str, selector: &Selector, look: &dyn Look) -> Result<Target, Stri
     }
 }
 
-fn doubt(text: &str, known: &str, file: &str) -> String {
+fn directory(text: &str) -> Wrong {
+    Wrong::NoFile(format!("{text} is a directory: name a script or program in it, or a config file"))
+}
+
+fn doubt(text: &str, known: &str, file: &str) -> Wrong {
     let (app, slash) = text.split_once('/').map_or((text, ""), |(app, _)| (app, "/"));
     let other = if slash.is_empty() { format!("/^{app}$/") } else { format!("/^{app}$/, or its id,") };
-    format!("\"{text}\" is {known} and {file}: write {other} for {known}, ./{text} for {file}")
+    Wrong::Unclear(format!("\"{text}\" is {known} and {file}: write {other} for {known}, ./{text} for {file}"))
 }
 
 fn known_instance(text: &str, look: &dyn Look) -> bool {
@@ -171,6 +194,9 @@ mod tests {
             ]
             .contains(&path)
         }
+        fn is_dir(&self, path: &str) -> bool {
+            [".", "..", "/tmp", "srv"].contains(&path)
+        }
         fn program(&self, name: &str) -> Option<String> {
             ["node", "both", "redis-server", "ls"].contains(&name).then(|| format!("/usr/bin/{name}"))
         }
@@ -179,12 +205,20 @@ mod tests {
         }
     }
 
-    fn run(text: &str) -> Result<Target, String> {
+    fn run(text: &str) -> Result<Target, Wrong> {
         Ok(Target::Run(text.to_owned()))
     }
 
-    fn known(text: &str) -> Result<Target, String> {
+    fn known(text: &str) -> Result<Target, Wrong> {
         Ok(Target::Known(text.to_owned()))
+    }
+
+    fn wrong(text: &str) -> String {
+        match classify(text, &Host).unwrap_err() {
+            Wrong::Unclear(text) => format!("2: {text}"),
+            Wrong::Unknown(text) => format!("3: {text}"),
+            Wrong::NoFile(text) => format!("78: {text}"),
+        }
     }
 
     #[test]
@@ -206,27 +240,30 @@ mod tests {
 
     #[test]
     fn every_doubt_says_how_to_write_each_meaning() {
-        insta::assert_snapshot!(classify("api", &Host).unwrap_err(), @r#""api" is the app and the file: write /^api$/ for the app, ./api for the file"#);
-        insta::assert_snapshot!(classify("api/0", &Host).unwrap_err(), @r#""api/0" is the instance and the file: write /^api$/, or its id, for the instance, ./api/0 for the file"#);
-        insta::assert_snapshot!(classify("both", &Host).unwrap_err(), @r#""both" could be the file ./both or the program /usr/bin/both: write one of these"#);
+        insta::assert_snapshot!(wrong("api"), @r#"2: "api" is the app and the file: write /^api$/ for the app, ./api for the file"#);
+        insta::assert_snapshot!(wrong("api/0"), @r#"2: "api/0" is the instance and the file: write /^api$/, or its id, for the instance, ./api/0 for the file"#);
+        insta::assert_snapshot!(wrong("both"), @r#"2: "both" could be the file ./both or the program /usr/bin/both: write one of these"#);
     }
 
     #[test]
     fn what_does_not_exist_is_named_as_what_it_looks_like() {
-        insta::assert_snapshot!(classify("nosuch.js", &Host).unwrap_err(), @"no file nosuch.js here");
-        insta::assert_snapshot!(classify("x/nosuch.js", &Host).unwrap_err(), @"no file x/nosuch.js");
-        insta::assert_snapshot!(classify(".", &Host).unwrap_err(), @"no file .");
-        insta::assert_snapshot!(classify("../x", &Host).unwrap_err(), @"no file ../x");
-        insta::assert_snapshot!(classify("nosuch", &Host).unwrap_err(), @r#""nosuch" is no app that stead knows, no file here, and no program in PATH"#);
-        insta::assert_snapshot!(classify("nosuch/2", &Host).unwrap_err(), @r#"no file nosuch/2, and no app "nosuch""#);
-        insta::assert_snapshot!(classify("foo:api", &Host).unwrap_err(), @r#"bad selector "foo:api": "foo" is no generation: use queue, new, running, old or marked"#);
+        insta::assert_snapshot!(wrong("nosuch.js"), @"78: no file nosuch.js here");
+        insta::assert_snapshot!(wrong("x/nosuch.js"), @"78: no file x/nosuch.js");
+        for text in [".", "/tmp", "srv"] {
+            let mend = "name a script or program in it, or a config file";
+            assert_eq!(wrong(text), format!("78: {text} is a directory: {mend}"));
+        }
+        insta::assert_snapshot!(wrong("../x"), @"78: no file ../x");
+        insta::assert_snapshot!(wrong("nosuch"), @r#"3: "nosuch" is no app that stead knows, no file here, and no program in PATH"#);
+        insta::assert_snapshot!(wrong("nosuch/2"), @r#"3: no file nosuch/2, and no app "nosuch""#);
+        insta::assert_snapshot!(wrong("foo:api"), @r#"2: bad selector "foo:api": "foo" is no generation: use queue, new, running, old or marked"#);
     }
 
     #[test]
     fn a_config_of_another_process_manager_is_not_run_as_a_program() {
         for text in ["ecosystem.config.js", "srv/ecosystem.config.cjs", "process.json", "pm2.yaml", "process-config.js"]
         {
-            assert!(classify(text, &Host).unwrap_err().contains("does not read"), "{text}");
+            assert!(wrong(text).contains("does not read"), "{text}");
         }
     }
 

@@ -40,6 +40,8 @@ enum Run {
 pub(super) struct Places<'a> {
     pub cwd: &'a str,
     pub ctx: &'a Context<'a>,
+    /// A program by its bare name.
+    pub lookup: &'a dyn Fn(&str) -> Option<String>,
 }
 
 /// None if anything is wrong; what, is on record in the reader.
@@ -163,7 +165,7 @@ fn of_script(r: &mut Reader<'_>, places: &Places<'_>, text: &str, path: String, 
                 return None;
             }
         },
-        (None, Some((_, names, install))) => match names.iter().find_map(|name| (places.ctx.lookup)(name)) {
+        (None, Some((_, names, install))) => match names.iter().find_map(|name| (places.lookup)(name)) {
             Some(program) => Some(program),
             None => {
                 let problem = format!("no {} in PATH to run {}", names[0], quoted(text));
@@ -219,7 +221,7 @@ fn line(r: &mut Reader<'_>, places: &Places<'_>, text: &str, args: Vec<String>) 
             missing_file(r, places, text);
             return None;
         }
-        if (places.ctx.lookup)(text).is_none() {
+        if (places.lookup)(text).is_none() {
             let problem = format!("{} is neither a file in {} nor a program in PATH", quoted(text), places.cwd);
             r.fault("run", problem, "give the path of a script or program, or a command line");
             return None;
@@ -256,7 +258,7 @@ pub(super) fn program(places: &Places<'_>, name: &str) -> Result<String, String>
     if name.contains('/') {
         return script(places, name).ok_or_else(|| format!("no such file: {}", absolute(places.cwd, name)));
     }
-    (places.ctx.lookup)(name).ok_or_else(|| format!("no program {} in PATH", quoted(name)))
+    (places.lookup)(name).ok_or_else(|| format!("no program {} in PATH", quoted(name)))
 }
 
 /// For `ready_on`: the same, as a fault of the key that is read.

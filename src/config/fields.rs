@@ -229,6 +229,10 @@ pub(super) fn accounts(key: &Key, node: &Node) -> Read<Vec<String>> {
     each(items, |item| account(key, item))
 }
 
+/// Variables that every app gets of stead: who it is, and where it says that it is ready.
+pub const RESERVED: [&str; 5] =
+    ["STEAD_APP", "STEAD_INSTANCE", "NODE_APP_INSTANCE", "NOTIFY_SOCKET", "NODE_CHANNEL_FD"];
+
 /// Variables. No message repeats a value.
 pub(super) fn env(_: &Key, node: &Node) -> Read<BTreeMap<String, String>> {
     let Value::Table(entries) = &node.value else {
@@ -245,6 +249,11 @@ pub(super) fn env(_: &Key, node: &Node) -> Read<BTreeMap<String, String>> {
         if name.is_empty() || name.contains(['=', '\0']) {
             let fault =
                 Fault::new(entry.key_span.clone(), "not the name of a variable", "it cannot be empty or hold \"=\"");
+            faults.push(fault.key(key));
+            continue;
+        }
+        if RESERVED.contains(&name) {
+            let fault = Fault::new(entry.key_span.clone(), "stead sets this one itself", "leave it out, or rename it");
             faults.push(fault.key(key));
             continue;
         }

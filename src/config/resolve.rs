@@ -1,5 +1,5 @@
 //! Raw settings to an `AppSpec`: the one door.
-//! Owns: defaults, the rules between keys, and who may set what.
+//! Owns: defaults, and the order in which everything is looked at.
 //! Never: asks the machine; `Context` brings the answers. Never: returns a spec if anything at all was wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,19 +8,21 @@ use std::time::Duration;
 use super::command::{self, Places};
 use super::error::{Errors, Fault, nearest, quoted};
 use super::fields as f;
+use super::host::{Host, Named, name_given};
 use super::keys;
 use super::parse::{self, File};
 use super::raw::{RawApp, Value};
 use super::reader::Reader;
 use super::ready::ready_on;
 use super::rlimit::rlimits;
+use super::rules::{check_authority, check_together};
 use super::source::Source;
 use super::write::{LOG_FORMATS, REPLACE, RESTART, STOP_SCOPE};
 use crate::model::ids::AppName;
 use crate::model::quantity::{Bytes, Surge};
 use crate::model::signal::Signal;
 use crate::model::spec::{
-    AppSpec, Command, Identity, Limits, LogFormat, LogSettings, ProcessSettings, ReadyOn, Replace, Restart, StopScope,
+    AppSpec, Identity, Limits, LogFormat, LogSettings, ProcessSettings, ReadyOn, Replace, Restart, StopScope,
 };
 
 /// Who asks.
@@ -52,19 +54,40 @@ pub struct Context<'a> {
 
 /// One app's spec, or everything that is wrong with it. `source` is the text its spans are of.
 pub fn resolve(raw: &RawApp, source: Option<&Source>, ctx: &Context<'_>) -> Result<AppSpec, Errors> {
-    attempt(raw, ctx).map_err(|faults| placed(faults, source))
+    resolve_with(raw, source, ctx, None)
 }
 
 /// Every app of a file, or everything that is wrong with any.
 pub fn resolve_file(file: &File, ctx: &Context<'_>) -> Result<Vec<AppSpec>, Errors> {
-    let (specs, faults) = resolve_all(file, ctx);
-    if faults.is_empty() { Ok(specs) } else { Err(placed(faults, Some(&file.source))) }
+    resolve_file_with(file, ctx, None)
 }
 
 /// Text to specs in one go: the errors of the text and of every app are reported together.
 pub fn load(source: Source, ctx: &Context<'_>) -> Result<Vec<AppSpec>, Errors> {
+    load_with(source, ctx, None)
+}
+
+pub(super) fn resolve_with(
+    raw: &RawApp,
+    source: Option<&Source>,
+    ctx: &Context<'_>,
+    host: Option<&dyn Host>,
+) -> Result<AppSpec, Errors> {
+    attempt(raw, ctx, host).map_err(|faults| placed(faults, source))
+}
+
+pub(super) fn resolve_file_with(
+    file: &File,
+    ctx: &Context<'_>,
+    host: Option<&dyn Host>,
+) -> Result<Vec<AppSpec>, Errors> {
+    let (specs, faults) = resolve_all(file, ctx, host);
+    if faults.is_empty() { Ok(specs) } else { Err(placed(faults, Some(&file.source))) }
+}
+
+pub(super) fn load_with(source: Source, ctx: &Context<'_>, host: Option<&dyn Host>) -> Result<Vec<AppSpec>, Errors> {
     let (file, mut faults) = parse::read(source);
-    let (specs, more) = resolve_all(&file, ctx);
+    let (specs, more) = resolve_all(&file, ctx, host);
     faults.extend(more);
     if faults.is_empty() { Ok(specs) } else { Err(placed(faults, Some(&file.source))) }
 }
@@ -73,26 +96,32 @@ fn placed(faults: Vec<Fault>, source: Option<&Source>) -> Errors {
     Errors::place(faults, source).expect("only a failed reading is placed, and it has a fault")
 }
 
-fn resolve_all(file: &File, ctx: &Context<'_>) -> (Vec<AppSpec>, Vec<Fault>) {
+fn resolve_all(file: &File, ctx: &Context<'_>, host: Option<&dyn Host>) -> (Vec<AppSpec>, Vec<Fault>) {
     let mut specs: Vec<AppSpec> = Vec::new();
     let mut faults = Vec::new();
     let mut names: BTreeMap<AppName, Option<std::ops::Range<usize>>> = BTreeMap::new();
     for raw in &file.apps {
-        match attempt(raw, ctx) {
+        let name = match attempt(raw, ctx, host) {
             Ok(spec) => {
-                let span = raw.get("name").map_or(&raw.span, |node| &node.span);
-                match names.get(&spec.name) {
-                    None => drop(names.insert(spec.name.clone(), span.clone())),
-                    Some(first) => {
-                        let line = first.as_ref().map(|span| file.source.position(span.start).0);
-                        let before = line.map_or_else(String::new, |line| format!(", first in line {line}"));
-                        let problem = format!("two apps are called {}{before}", quoted(spec.name.as_str()));
-                        faults.push(Fault::new(span.clone(), problem, "give one of them another `name`").key("name"));
-                    }
-                }
+                let name = spec.name.clone();
                 specs.push(spec);
+                Some(name)
             }
-            Err(wrong) => faults.extend(wrong),
+            Err(wrong) => {
+                faults.extend(wrong);
+                name_given(raw)
+            }
+        };
+        let Some(name) = name else { continue };
+        let span = raw.get("name").map_or(&raw.span, |node| &node.span);
+        match names.get(&name) {
+            None => drop(names.insert(name, span.clone())),
+            Some(first) => {
+                let line = first.as_ref().map(|span| file.source.position(span.start).0);
+                let before = line.map_or_else(String::new, |line| format!(", first in line {line}"));
+                let problem = format!("two apps are called {}{before}", quoted(name.as_str()));
+                faults.push(Fault::new(span.clone(), problem, "give one of them another `name`").key("name"));
+            }
         }
     }
     if let Some(profile) = ctx.profile
@@ -111,10 +140,10 @@ fn resolve_all(file: &File, ctx: &Context<'_>) -> (Vec<AppSpec>, Vec<Fault>) {
     (specs, faults)
 }
 
-fn attempt(raw: &RawApp, ctx: &Context<'_>) -> Result<AppSpec, Vec<Fault>> {
+fn attempt(raw: &RawApp, ctx: &Context<'_>, host: Option<&dyn Host>) -> Result<AppSpec, Vec<Fault>> {
     let mut r = Reader::new(raw);
     check_keys(&mut r);
-    let spec = build(&mut r, ctx);
+    let spec = build(&mut r, ctx, host);
     if let Some(spec) = &spec {
         check_authority(&mut r, spec, ctx);
         check_together(&mut r, spec);
@@ -139,17 +168,18 @@ fn check_keys(r: &mut Reader<'_>) {
 
 /// Reads every key, whatever becomes of the others. Each key that has no default of its own in this code has one in the
 /// table, so a value is made up here only if a fault is on record; the made-up spec serves to find more faults.
-fn build(r: &mut Reader<'_>, ctx: &Context<'_>) -> Option<AppSpec> {
+fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Option<AppSpec> {
     let base = ctx.base_dir;
     let cwd_given = r.has("cwd");
     let cwd = r.read("cwd", f::path(base));
     // A wrong `cwd` would make every relative path in the app look wrong too.
     let cwd_known = cwd.is_some() || !cwd_given;
     let cwd = cwd.unwrap_or_else(|| f::absolute("/", base));
-    let places = Places { cwd: &cwd, ctx };
+    let identity = identity(r, ctx);
+    let lookup = |name: &str| host.map_or_else(|| (ctx.lookup)(name), |host| host.program(name, &identity));
+    let places = Places { cwd: &cwd, ctx, lookup: &lookup };
     let resolved = if cwd_known { command::command(r, &places) } else { None };
     let name = r.read("name", f::name);
-    let identity = identity(r, ctx);
     let env = env(r, ctx);
     let limits = limits(r);
     let process = process(r);
@@ -182,6 +212,18 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>) -> Option<AppSpec> {
     let stop_scope = r.read("stop_scope", f::choice(STOP_SCOPE));
     let restart = r.read("restart", f::choice(RESTART));
     let max_restarts = r.read("max_restarts", f::count).and_then(|n| u32::try_from(n).ok());
+    if let Some(host) = host {
+        let named = Named {
+            identity: &identity,
+            cwd: Some(cwd.as_str()).filter(|_| cwd_known),
+            env_file: env_file.as_deref(),
+            out_file: log.out_file.as_deref(),
+            error_file: log.error_file.as_deref(),
+        };
+        for missing in host.missing(&named) {
+            r.fault(missing.key, missing.problem, missing.mend);
+        }
+    }
     let resolved = resolved?;
     let shell_stays = resolved.shell_stays;
     let mut spec = AppSpec {
@@ -301,67 +343,5 @@ fn log(r: &mut Reader<'_>, base: &str) -> LogSettings {
         error_file: r.read("error_file", f::path(base)),
         max_size: r.read("log_max_size", f::bytes).unwrap_or(Bytes(0)),
         max_files: r.read("log_max_files", f::count).and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
-    }
-}
-
-fn check_authority(r: &mut Reader<'_>, spec: &AppSpec, ctx: &Context<'_>) {
-    if ctx.authority == Authority::Root {
-        return;
-    }
-    let mut refuse = |key: &str, what: &str| {
-        if r.has(key) {
-            r.fault(key, format!("only root may set {what}"), "leave it out, or have root start the app");
-        }
-    };
-    // Naming oneself changes nothing, and is what a spec that was resolved once before does.
-    if Some(spec.identity.user.as_str()) != ctx.default_user {
-        refuse("user", "another user");
-    }
-    refuse("group", "this");
-    refuse("groups", "this");
-    if !spec.process.capabilities.is_empty() {
-        refuse("capabilities", "this");
-    }
-    if !spec.process.no_new_privs {
-        refuse("no_new_privs", "this to false");
-    }
-    if spec.process.nice.is_some_and(|nice| nice < 0) {
-        refuse("nice", "this below 0");
-    }
-    if spec.process.oom_score_adj < 0 {
-        refuse("oom_score_adj", "this below 0");
-    }
-}
-
-/// Rules between keys. Each is a fault of the key that a person would change.
-fn check_together(r: &mut Reader<'_>, spec: &AppSpec) {
-    let limits = &spec.limits;
-    if let (Some(soft), Some(hard)) = (limits.max_memory_restart, limits.memory_max)
-        && soft >= hard
-    {
-        let problem = format!("{soft} is not below `memory_max`, {hard}: the kernel would always be first");
-        r.fault("max_memory_restart", problem, "make it smaller, or leave one of the two out");
-    }
-    if limits.memory_swap_max.is_some() && limits.memory_max.is_none() {
-        r.fault("memory_swap_max", "has no meaning without `memory_max`", "set `memory_max` too");
-    }
-    if spec.ready_on == ReadyOn::Message && !spec.runs_node() {
-        let Command { program, .. } = &spec.command;
-        r.fault(
-            "ready_on",
-            format!("{program} has no process.send()"),
-            "\"message\" is for node and bun; use \"notify\" or \"listen\"",
-        );
-    }
-    let log = &spec.log;
-    if log.error_file.is_some() && log.format != LogFormat::Raw {
-        r.fault(
-            "error_file",
-            "only `log_format = \"raw\"` has a file for each stream",
-            "set that, or use `out_file` alone",
-        );
-    }
-    if log.out_file.is_some() && log.format == LogFormat::None {
-        r.fault("out_file", "nothing is kept with `log_format = \"none\"`", "leave one of the two out");
     }
 }

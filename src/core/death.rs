@@ -11,8 +11,12 @@ use super::turn::Turn;
 use crate::model::exit::{Exit, LastExit, Reason};
 use crate::model::ids::{JobId, Revision, Run};
 use crate::model::quantity::format_span;
-use crate::model::request::InstanceResult;
+use crate::model::request::{ENDED_EARLY, InstanceResult, NOT_READY};
 use crate::model::spec::Restart;
+
+/// To whom a clean end is a failure, it most likely is one of these two.
+const CLEAN_MEND: &str = ": a job that ends needs restart = \"on-failure\"; a program that puts itself in the background \
+                          must be run in the foreground";
 
 /// A run that is over.
 pub struct Dead {
@@ -25,7 +29,14 @@ pub struct Dead {
 }
 
 /// Records the death, then settles what it means for its slot and its roll.
-pub fn apply(app: &mut App, slot: u32, dead: Dead, turn: &mut Turn<'_>) {
+pub fn apply(app: &mut App, slot: u32, mut dead: Dead, turn: &mut Turn<'_>) {
+    if let Some(message) = &mut dead.message {
+        // Wherever this is said, the instance stands before it already.
+        let name = format!("{}: ", app.instance_id(slot));
+        if let Some(rest) = message.strip_prefix(&name) {
+            *message = rest.to_owned();
+        }
+    }
     record(app, slot, &dead, turn);
     let wanted = app.wants(slot, turn.closing);
     let Some(instance) = app.runtime.slots.get_mut(&slot) else { return };
@@ -43,7 +54,7 @@ pub fn apply(app: &mut App, slot: u32, dead: Dead, turn: &mut Turn<'_>) {
 fn record(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) {
     let message = match dead.end.reason {
         Reason::StartTimeout => {
-            Some(format!("not ready within {} (start_timeout)", format_span(app.spec(dead.revision).start_timeout)))
+            Some(format!("{NOT_READY} {} (start_timeout)", format_span(app.spec(dead.revision).start_timeout)))
         }
         _ => dead.message.clone(),
     };
@@ -63,8 +74,7 @@ fn record(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) {
 fn failed_boot(app: &mut App, slot: u32, dead: &Dead, wanted: bool, others: bool, turn: &mut Turn<'_>) {
     let on_this_run = |goal: &Goal| matches!(goal, Goal::Up { run, reached: false, .. } if *run == dead.run);
     let policy = app.spec(dead.revision).restart;
-    let clean = dead.end.exit == Some(Exit::Code(0)) && dead.end.reason == Reason::Exit;
-    if wanted && !others && clean && policy != Restart::Always {
+    if wanted && !others && is_clean(dead) && policy != Restart::Always {
         // A short job that did its work before anything could call it ready.
         let done = InstanceResult::Started;
         app.tell_waiters(slot, on_this_run, &done, turn);
@@ -88,14 +98,21 @@ fn failed_boot(app: &mut App, slot: u32, dead: &Dead, wanted: bool, others: bool
     }
 }
 
+fn is_clean(dead: &Dead) -> bool {
+    dead.end.exit == Some(Exit::Code(0)) && dead.end.reason == Reason::Exit
+}
+
 /// Why a boot came to nothing, for the person who asked for it.
 fn failure(app: &App, slot: u32, dead: &Dead) -> String {
     let last = app.runtime.slots.get(&slot).and_then(|i| i.last_exit.as_ref());
     match (dead.end.reason, &dead.message, last) {
-        (Reason::SpawnFailed, Some(why), _) => format!("could not start: {why}"),
+        (Reason::SpawnFailed, Some(why), _) => why.clone(),
         (Reason::StartTimeout, _, Some(LastExit { message: Some(message), .. })) => message.clone(),
-        (_, _, Some(last)) => format!("ended before it was ready ({last})"),
-        (reason, _, None) => format!("ended before it was ready ({reason})"),
+        (_, _, Some(last)) => {
+            let end = format!("{ENDED_EARLY} ({last})");
+            if is_clean(dead) && app.spec(dead.revision).restart == Restart::Always { end + CLEAN_MEND } else { end }
+        }
+        (reason, _, None) => format!("{ENDED_EARLY} ({reason})"),
     }
 }
 
@@ -125,11 +142,7 @@ fn retry_for_memory(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) 
 
 fn verdict(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) -> Verdict {
     let spec = app.spec(dead.revision).clone();
-    let end = End {
-        clean: dead.end.exit == Some(Exit::Code(0)) && dead.end.reason == Reason::Exit,
-        was_ready: dead.end.phase == Phase::Up,
-        up: dead.end.up,
-    };
+    let end = End { clean: is_clean(dead), was_ready: dead.end.phase == Phase::Up, up: dead.end.up };
     match app.runtime.slots.get_mut(&slot) {
         Some(instance) => restart::next_verdict(&spec, &mut instance.crashes, end, &mut turn.numbers.jitter),
         None => Verdict::Rest,

@@ -119,7 +119,14 @@ fn look(spec: &AppSpec, user: &str) -> Vec<String> {
             problems.push(format!("{} is not executable: chmod +x it, or set `interpreter`", spec.command.program));
         }
         Ok(_) => {}
-        Err(e) => problems.push(format!("program {} cannot be used by {user}: {}", spec.command.program, words(&e))),
+        Err(e) => {
+            let denied = e.kind() == ErrorKind::PermissionDenied;
+            let mend = match spec.command.script {
+                Some(_) if denied => format!(": give `interpreter` a path that {user} may execute"),
+                _ => String::new(),
+            };
+            problems.push(format!("program {} cannot be used by {user}: {}{mend}", spec.command.program, words(&e)));
+        }
     }
     if let Some(script) = &spec.command.script
         && let Err(e) = std::fs::File::open(script)

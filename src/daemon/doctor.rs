@@ -70,15 +70,15 @@ fn hierarchy(tree: &Tree) -> Finding {
 
 fn controllers(tree: &Tree) -> Vec<Finding> {
     [
-        (Controller::Memory, "memory_max, memory_swap_max and max_memory_restart"),
-        (Controller::Pids, "tasks_max"),
-        (Controller::Cpu, "cpu_max and cpu_weight"),
+        (Controller::Memory, "memory_max, memory_swap_max and max_memory_restart", "work"),
+        (Controller::Pids, "tasks_max", "works"),
+        (Controller::Cpu, "cpu_max and cpu_weight", "work"),
     ]
     .into_iter()
-    .map(|(controller, keys)| {
+    .map(|(controller, keys, work)| {
         let subject = format!("{} controller", controller.name());
         if tree.host.offers(controller) {
-            finding(FindingLevel::Good, &subject, format!("{keys} work"), "")
+            finding(FindingLevel::Good, &subject, format!("{keys} {work}"), "")
         } else {
             let mend = match controller {
                 Controller::Memory => {

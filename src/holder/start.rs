@@ -2,10 +2,10 @@
 //! Owns: everything that is done once. Never: starts when another holder has the same runtime directory.
 
 use std::ffi::{CString, OsString};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -121,15 +121,19 @@ fn make_runtime_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(dir)
 }
 
-/// Held until the holder ends, however it ends. The pid in it is for people.
+/// Held until the holder ends, however it ends. The pid in it is for people. Nobody else may open the file: flock(2)
+/// asks for no more than that, and whoever held the lock would keep stead from starting.
 fn lock(path: &Path) -> Result<Flock<File>, String> {
     let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o644)
+        .mode(0o600)
         .open(path)
         .map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+    // It may have been made with another mode by somebody else's version.
+    file.set_permissions(Permissions::from_mode(0o600))
+        .map_err(|error| format!("cannot change the mode of {}: {error}", path.display()))?;
     let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         Errno::EWOULDBLOCK => format!("already running: {} is locked by another stead-holder", path.display()),
         errno => format!("cannot lock {}: {}", path.display(), errno.desc()),
@@ -174,7 +178,10 @@ mod tests {
         let error = lock(&path).unwrap_err();
         assert!(error.starts_with("already running"), "{error}");
         drop(first);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         assert!(lock(&path).is_ok());
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "an old file is closed to others, too");
         std::fs::remove_file(&path).unwrap();
     }
 }

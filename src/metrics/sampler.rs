@@ -89,6 +89,8 @@ pub struct Sampler {
     path: String,
     pids: Vec<i32>,
     ticks_per_second: u64,
+    /// All of the host's CPUs: no share is larger.
+    whole: f64,
 }
 
 impl Default for Sampler {
@@ -105,6 +107,7 @@ impl Sampler {
             path: String::new(),
             pids: Vec::new(),
             ticks_per_second: procfs::ticks_per_second().max(1),
+            whole: cpus() * 100.0,
         }
     }
 
@@ -177,7 +180,7 @@ impl Sampler {
         }
         past.peak = past.peak.max(figures.memory_bytes).max(figures.memory_peak_bytes);
         figures.memory_peak_bytes = past.peak;
-        figures.cpu_percent = past.share(Used { at: now, cpu }, target.started);
+        figures.cpu_percent = past.share(Used { at: now, cpu }, target.started).min(self.whole);
         figures
     }
 
@@ -276,6 +279,12 @@ impl Sampler {
     }
 }
 
+/// Also those that the daemon itself may not run on.
+fn cpus() -> f64 {
+    use nix::unistd::{SysconfVar, sysconf};
+    sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().map_or(1.0, |cpus| cpus as f64)
+}
+
 fn add_family(pid: i32, families: &HashMap<i32, Vec<i32>>, members: &mut Vec<i32>) {
     // Pids may be used again while procfs is read, so a loop must end.
     if members.contains(&pid) {
@@ -294,8 +303,9 @@ impl Past {
             self.older = self.newer.replace(now);
         }
         let from = from.unwrap_or(Used { at: started, cpu: Duration::ZERO });
-        let wall = now.at.since(from.at).as_secs_f64();
-        if wall > 0.0 { now.cpu.saturating_sub(from.cpu).as_secs_f64() / wall * 100.0 } else { 0.0 }
+        // A process a few milliseconds old has been forked and loaded in them, on more than one CPU at times.
+        let wall = now.at.since(from.at).max(SHORTEST).as_secs_f64();
+        now.cpu.saturating_sub(from.cpu).as_secs_f64() / wall * 100.0
     }
 }
 
@@ -318,6 +328,11 @@ mod tests {
         assert_eq!(past.share(at(2000, 1500), started), 100.0);
         // 200 ms after that one: since the first, at 1000.
         assert_eq!(past.share(at(2200, 1500), started).round(), 83.0);
+    }
+
+    #[test]
+    fn what_a_process_used_to_come_to_life_is_no_share_of_a_few_milliseconds() {
+        assert_eq!(Past::default().share(at(4, 20), Mono(0)), 4.0);
     }
 
     #[test]

@@ -65,18 +65,26 @@ pub enum Denied {
     NoMatch(String),
     #[error("no app is named \"{0}\"")]
     NoSuchApp(String),
-    #[error("bad pattern {pattern}: {why}")]
+    #[error("bad pattern \"/{pattern}/\": {why}: write a regular expression between the slashes, as in \"/^api/\"")]
     BadPattern { pattern: String, why: String },
-    #[error("\"{0}\" stops one instance of an app; only whole apps can be deleted")]
+    #[error("\"{0}\" names one instance, and only whole apps can be deleted; to stop it: stead stop {0}")]
     NotAnApp(String),
-    #[error("the generation of \"{0}\" has no meaning for this command")]
+    #[error("this command takes whole instances, not a generation of them: write \"{}\"", without_generation(.0))]
     Generation(String),
-    #[error("app {app} can have from 1 to {max} instances, not {asked}")]
+    #[error("app \"{app}\" can have from 1 to {max} instances, not {asked}{}", none_mend(app, *.asked))]
     Instances { app: AppName, asked: i64, max: u32 },
     #[error("stead is shutting down")]
     ShuttingDown,
     #[error("\"{0}\" is given twice")]
     Twice(AppName),
+}
+
+fn without_generation(selector: &str) -> &str {
+    selector.split_once(':').map_or(selector, |(_, rest)| rest)
+}
+
+fn none_mend(app: &AppName, asked: i64) -> String {
+    if asked == 0 { format!("; to have none of it run: stead stop {app}") } else { String::new() }
 }
 
 /// How an accepted request ended.
@@ -111,6 +119,12 @@ pub enum InstanceResult {
     /// A later request changed what is wanted of it.
     Superseded,
 }
+
+/// How a failure begins whose run ended before it was ready: there may be last words of it.
+pub const ENDED_EARLY: &str = "ended before it was ready";
+
+/// And one whose run was killed at its `start_timeout`.
+pub const NOT_READY: &str = "not ready within";
 
 /// The largest number of instances of one app.
 pub const INSTANCES_MAX: u32 = 1000;

@@ -334,7 +334,7 @@ fn help_fits_a_screen() {
       -V, --version  Print version
 
     Examples:
-      stead start server.js -i max          one instance for each CPU
+      stead start worker.py -i 4            four instances
       stead start app.py --memory-max 200M -- --port 80
       stead start stead.toml                what the file describes
       stead list                            what runs

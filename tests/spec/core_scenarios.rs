@@ -67,7 +67,7 @@ fn a_first_start_that_fails_is_reported_at_once_and_tried_again_by_policy() {
     let mut t = Scenario::app("web").spawning_takes_time();
     let job = t.deploy();
     t.expect(["spawn web/0@1 r1"]).spawn_fails("web/0@1", "no such file: /bin/app");
-    assert_eq!(t.results(job), [&failed("could not start: no such file: /bin/app")]);
+    assert_eq!(t.results(job), [&failed("no such file: /bin/app")]);
     t.expect(["spawn web/0@2 r1"]);
     assert_eq!(t.view("web/0").last_exit.unwrap().reason, Reason::SpawnFailed);
 }
@@ -595,8 +595,8 @@ fn an_impossible_count_is_refused() {
     t.scale(ScaleTo::By(-1));
     t.scale(ScaleTo::Count(1001));
     t.expect([
-        "deny: app web can have from 1 to 1000 instances, not 0",
-        "deny: app web can have from 1 to 1000 instances, not 1001",
+        "deny: app \"web\" can have from 1 to 1000 instances, not 0; to have none of it run: stead stop web",
+        "deny: app \"web\" can have from 1 to 1000 instances, not 1001",
     ]);
 }
 
@@ -640,9 +640,9 @@ fn a_selector_that_means_nothing_here_is_refused_and_nothing_is_touched() {
         "deny: no app is named \"nope\"",
         "deny: nothing matches \"old:web\"",
         "deny: nothing matches \"pid=1\"",
-        "deny: the generation of \"new:web\" has no meaning for this command",
-        "deny: bad pattern (: found open group without closing ')'",
-        "deny: \"web/0\" stops one instance of an app; only whole apps can be deleted",
+        "deny: this command takes whole instances, not a generation of them: write \"web\"",
+        "deny: bad pattern \"/(/\": found open group without closing ')': write a regular expression between the slashes, as in \"/^api/\"",
+        "deny: \"web/0\" names one instance, and only whole apps can be deleted; to stop it: stead stop web/0",
     ]);
 }
 

@@ -10,7 +10,7 @@ use super::super::spec::{Additions, Machine};
 use super::super::{read, talk};
 
 pub(super) fn run(session: &Session, file: Option<&Path>) -> Result {
-    let path = file_or_default(session, file)?;
+    let path = file_or_default(session, file, "check")?;
     let machine = Machine::new(&session.caller);
     let specs = machine.file(&path, &Additions::default())?;
     machine.say_notes(session);
@@ -19,7 +19,7 @@ pub(super) fn run(session: &Session, file: Option<&Path>) -> Result {
 }
 
 /// The file that was named, or the nearest stead.toml that the caller may be supposed to mean.
-pub(super) fn file_or_default(session: &Session, file: Option<&Path>) -> Result<PathBuf> {
+pub(super) fn file_or_default(session: &Session, file: Option<&Path>, verb: &str) -> Result<PathBuf> {
     if let Some(file) = file {
         return Ok(file.to_path_buf());
     }
@@ -28,5 +28,5 @@ pub(super) fn file_or_default(session: &Session, file: Option<&Path>) -> Result<
     let sudo_user = session.caller.sudo_user.as_deref().and_then(|name| User::from_name(name).ok()?);
     let mut trusted = vec![0, getuid().as_raw()];
     trusted.extend(sudo_user.map(|user| user.uid.as_raw()));
-    read::find(&here, &trusted)
+    read::find(&here, &trusted, verb)
 }

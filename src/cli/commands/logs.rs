@@ -10,7 +10,8 @@ use super::super::logview::{View, Writer};
 use super::super::session::Session;
 use super::super::talk;
 use super::act;
-use crate::bus::proxy::LogOptions;
+use crate::bus::proxy::{Client, LogOptions};
+use crate::config::raw::Value;
 use crate::model::logframe::FrameReader;
 use crate::model::quantity::parse_span;
 use crate::model::time::Wall;
@@ -19,6 +20,7 @@ pub(super) async fn run(session: &Session, args: &Logs) -> Result {
     act::check(&args.selectors)?;
     let options = options(args, session.talk.terminal_out)?;
     let mut client = session.connect("logs").await?;
+    say_kept_none(session, &mut client, &args.selectors).await?;
     let fd = client.logs(&args.selectors, &options).await?;
     let damaged = |error: std::io::Error| Failure::failed(format!("cannot read the log: {error}"));
     let mut pipe = pipe::Receiver::from_owned_fd(fd).map_err(damaged)?;
@@ -48,6 +50,20 @@ pub(super) async fn run(session: &Session, args: &Logs) -> Result {
         talk::write_all(&out)?;
         out.clear();
     }
+}
+
+/// An app that keeps no log would look like one that says nothing. Only of what was named: who asks for every log does
+/// not wait for one.
+pub(super) async fn say_kept_none(session: &Session, client: &mut Client, selectors: &[String]) -> Result {
+    if selectors.is_empty() {
+        return Ok(());
+    }
+    for app in client.show(selectors).await? {
+        if app.spec.iter().any(|(key, value)| key == "log_format" && *value == Value::from("none")) {
+            session.talk.note(&format!("{} keeps no log (log_format = \"none\")", app.name));
+        }
+    }
+    Ok(())
 }
 
 fn view(args: &Logs, color: bool) -> View {

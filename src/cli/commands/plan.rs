@@ -10,7 +10,7 @@ use crate::bus::proxy::PlanLine;
 use crate::model::spec::AppSpec;
 
 pub(super) async fn run(session: &Session, args: &Plan) -> Result {
-    let path = check::file_or_default(session, args.file.as_deref())?;
+    let path = check::file_or_default(session, args.file.as_deref(), "plan")?;
     let additions = Additions { env: EnvFlags::parse(&args.env)?, ..Additions::default() };
     let machine = Machine::new(&session.caller);
     let specs = machine.file(&path, &additions)?;

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::super::args::Start;
 use super::super::exit::{Code, Failure, Result};
-use super::super::report;
 use super::super::session::Session;
 use super::super::spec::{self, Additions, EnvFlags, Machine};
-use super::super::target::{self, Look, Target};
+use super::super::target::{self, Look, Target, Wrong};
+use super::super::{launch, report};
 use super::check;
 use crate::bus::proxy::Client;
 use crate::config::raw::Value;
@@ -85,7 +85,7 @@ fn wanted(targets: Vec<Target>) -> Result<Wanted> {
 /// Tells what each target is; asks the daemon only where a word could be an app of its.
 async fn classify(session: &Session, machine: &Machine<'_>, texts: &[String]) -> Result<(Option<Client>, Vec<Target>)> {
     if texts.is_empty() {
-        return Ok((None, vec![Target::Config(check::file_or_default(session, None)?)]));
+        return Ok((None, vec![Target::Config(check::file_or_default(session, None, "start")?)]));
     }
     let mut client = None;
     let mut apps = Vec::new();
@@ -96,8 +96,16 @@ async fn classify(session: &Session, machine: &Machine<'_>, texts: &[String]) ->
         }
     }
     let host = Host { machine, apps };
-    let targets = texts.iter().map(|text| target::classify(text, &host).map_err(Failure::usage));
+    let targets = texts.iter().map(|text| target::classify(text, &host).map_err(refused));
     Ok((client, targets.collect::<Result<_>>()?))
+}
+
+fn refused(wrong: Wrong) -> Failure {
+    match wrong {
+        Wrong::Unclear(text) => Failure::usage(text),
+        Wrong::NoFile(text) => Failure::config(text),
+        Wrong::Unknown(text) => Failure::new(Code::NoMatch, text),
+    }
 }
 
 /// The daemon that knows the apps. None where none runs and none has left any to bring back: then nothing is known, and
@@ -105,7 +113,8 @@ async fn classify(session: &Session, machine: &Machine<'_>, texts: &[String]) ->
 async fn known_to(session: &Session) -> Result<Option<Client>> {
     match session.connect("start").await {
         Ok(client) => Ok(Some(client)),
-        Err(failure) if failure.code == Code::Unavailable => {
+        // One that lives and does not answer has been waited for; to wait again would change nothing.
+        Err(failure) if failure.code == Code::Unavailable && !launch::holder_lives(&session.paths) => {
             let saved = std::fs::read_dir(&session.paths.state).is_ok_and(|mut files| files.next().is_some());
             if saved { session.connect_or_launch("start").await.map(Some) } else { Ok(None) }
         }
@@ -174,6 +183,10 @@ struct Host<'a> {
 impl Look for Host<'_> {
     fn is_file(&self, path: &str) -> bool {
         Path::new(path).is_file()
+    }
+
+    fn is_dir(&self, path: &str) -> bool {
+        Path::new(path).is_dir()
     }
 
     fn program(&self, name: &str) -> Option<String> {
