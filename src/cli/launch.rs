@@ -264,7 +264,7 @@ pub fn log_end(paths: &Paths) -> Option<(String, String)> {
 
 /// What starts a daemon here.
 pub fn how_to_start(paths: &Paths) -> &'static str {
-    if service(paths).is_some() { "systemctl start stead" } else { "\"stead start\" with an app starts one" }
+    if service(paths).is_some() { "systemctl start stead" } else { "stead start, with an app" }
 }
 
 /// The last lines of a file, at most 16 KiB of them.

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use proptest::prelude::*;
+use stead::config::host::{self, Host, Missing, Named};
 use stead::config::{
     Authority, Context, Errors, FILE_MAX, RawApp, Source, Value, diff, keys, load, parse_toml, resolve, resolve_file,
     to_raw, to_toml,
 };
 use stead::model::quantity::{Bytes, Surge};
 use stead::model::signal::Signal;
-use stead::model::spec::{AppSpec, ReadyOn, Replace, StopScope};
+use stead::model::spec::{AppSpec, Identity, ReadyOn, Replace, StopScope};
 
 /// A machine with these files in it, and these programs in /usr/bin.
 struct Machine {
@@ -756,5 +757,44 @@ proptest! {
                 let _ = machine().with(|ctx| resolve(&raw, None, ctx)).map_err(|errors| errors.to_string());
             }
         }
+    }
+}
+
+/// A host without users or files of its own.
+struct Bare;
+
+impl Host for Bare {
+    fn program(&self, name: &str, identity: &Identity) -> Option<String> {
+        Some(format!("/home/{}/bin/{name}", identity.user))
+    }
+
+    fn missing(&self, named: &Named<'_>) -> Vec<Missing> {
+        let fault = |key, path: &str| Missing { key, problem: format!("no {path}"), mend: "make it" };
+        [("cwd", named.cwd), ("env_file", named.env_file), ("out_file", named.out_file)]
+            .into_iter()
+            .filter_map(|(key, path)| Some(fault(key, path?)))
+            .collect()
+    }
+}
+
+#[test]
+fn what_the_host_lacks_is_told_with_what_is_wrong_in_the_text() {
+    let text = "[[app]]\nname = \"a\"\nenv_file = \"x.env\"\nmemory_max = \"64Q\"\nout_file = 3\n\
+                [[app]]\nname = \"a\"\nrun = \"server.js\"\ncwd = \"/nowhere\"\n";
+    let errors = machine().with(|ctx| host::load(Source::new("web.toml", text), ctx, &Bare)).unwrap_err().to_string();
+    for said in ["web.toml:3:12: `env_file`: no /", "web.toml:4:14: `memory_max`", "web.toml:9:7: `cwd`: no /nowhere"] {
+        assert!(errors.contains(said), "{said} is missing:\n{errors}");
+    }
+    assert!(errors.contains("two apps are called \"a\", first in line 2"), "{errors}");
+    assert!(!errors.contains("no 3"), "a value that is wrong already is not looked for:\n{errors}");
+}
+
+#[test]
+fn variables_that_stead_sets_are_nobody_elses() {
+    for name in ["STEAD_APP", "STEAD_INSTANCE", "NODE_APP_INSTANCE", "NOTIFY_SOCKET", "NODE_CHANNEL_FD"] {
+        let text = format!("[[app]]\nrun = \"server.js\"\nenv = {{ {name} = \"secret\" }}\n");
+        let error = errors(&text);
+        assert!(error.contains(&format!("`env.{name}`: stead sets this one itself")), "{error}");
+        assert!(!error.contains("secret"), "{error}");
     }
 }

@@ -89,3 +89,26 @@ fn an_app_that_prints_nothing_and_one_that_closes_its_output_are_kept() {
     stead.run(&["restart", "c"]).ok();
     assert_ne!(stead.pid("c/0"), pid);
 }
+
+#[test]
+fn the_exit_code_tells_a_missing_file_from_an_unknown_name_and_from_wrong_usage() {
+    let stead = Stead::new();
+    let cases: &[(i32, &[&str])] = &[
+        (2, &["start", "sleep 9", "--inherit-env=NO_SUCH_VARIABLE"]),
+        (2, &["plan"]),
+        (3, &["start", "no-such-program"]),
+        (3, &["start", "no-such-app/2"]),
+        (69, &["doctor"]),
+        (69, &["list"]),
+        (78, &["start", "missing.toml"]),
+        (78, &["start", "missing.js"]),
+        (78, &["start", "."]),
+        (78, &["start", "sleep 9", "--env-file", "missing.env"]),
+        (78, &["start", "sleep 9", "--name", "12"]),
+    ];
+    for (code, args) in cases {
+        let said = stead.run(args).fails();
+        assert_eq!(said.code, Some(*code), "{args:?} said:\n{}", said.err);
+        assert!(!stead.path("run/private").exists(), "{args:?} started a daemon");
+    }
+}

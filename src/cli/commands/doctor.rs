@@ -9,7 +9,7 @@ use crate::bus::proxy::{Finding, FindingLevel};
 pub(super) async fn run(session: &Session, json: bool) -> Result {
     let (findings, code) = match session.connect("doctor").await {
         Ok(mut client) => (client.doctor().await?, Code::Failed),
-        Err(failure) if failure.code == Code::Unavailable => (without_daemon(session, &failure), Code::Unavailable),
+        Err(failure) if failure.code == Code::Unavailable => (without_daemon(session), Code::Unavailable),
         Err(failure) => return Err(failure),
     };
     if json {
@@ -25,7 +25,7 @@ pub(super) async fn run(session: &Session, json: bool) -> Result {
 }
 
 /// What nobody but the daemon knows is left out: its own cgroups and limits are what the rest is about.
-fn without_daemon(session: &Session, failure: &Failure) -> Vec<Finding> {
+fn without_daemon(session: &Session) -> Vec<Finding> {
     let paths = &session.paths;
     let finding = |level, subject: &str, text: String, mend: String| {
         let subject = subject.to_owned();
@@ -43,7 +43,7 @@ fn without_daemon(session: &Session, failure: &Failure) -> Vec<Finding> {
             format!("see {}; the holder starts a daemon that ended", paths.log_words()),
         ),
         false => (
-            format!("not running: {}", failure.text.lines().next().unwrap_or_default()),
+            format!("not running: nobody listens in {}", paths.runtime.display()),
             format!("to start it: {}", launch::how_to_start(paths)),
         ),
     };
