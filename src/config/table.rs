@@ -100,7 +100,7 @@ pub static SECTIONS: &[Section] = &[
                     Kind::Account,
                     Derived("who starts it; under sudo, who called sudo"),
                     "The user it runs as",
-                    "Files in `apps.d` must name one.",
+                    "",
                 ),
             ),
             by(Who::Root, key("group", Kind::Account, Derived("the user's own"), "The group it runs as", "")),

@@ -36,6 +36,8 @@ use stream::{Flight, Piece, Prepared, Seen, Source, Then};
 const BATCH: usize = 256 << 10;
 /// A piece of a line that has not grown for so long is written without its end.
 const PIECE_AGE: Duration = Duration::from_secs(1);
+/// What its end is given to come before anybody looks again.
+const PIECE_PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) struct Engine {
     set: ReadSet,
@@ -317,20 +319,21 @@ impl Engine {
         let then = if last && batch.taken == seen { Then::End } else { Then::Look };
         // Not to be looked at before this batch is out of the pipe.
         source.ready = false;
-        Ok(Seen::Batch(Prepared { key, lines, record, open: batch.open, then }))
+        let left = if more { 0 } else { seen - batch.taken };
+        Ok(Seen::Batch(Prepared { key, lines, record, open: batch.open, then, left }))
     }
 
     /// Begins to write a batch. None may be under way.
     fn launch(&mut self, next: Option<Prepared>) {
-        let Some(Prepared { key, lines, record, open, then }) = next else { return };
+        let Some(Prepared { key, lines, record, open, then, left }) = next else { return };
         let Some(source) = self.sources.get(&key) else { return };
         self.sinks.begin(&source.target, lines, Some(record), &source.label);
-        self.flight = Some(Flight { key, record, open, then });
+        self.flight = Some(Flight { key, record, open, then, left });
     }
 
     /// Waits for the batch under way, and takes it out of its pipe. Returns how many bytes that were.
     fn land(&mut self) -> u64 {
-        let Some(Flight { key, record, open, then }) = self.flight.take() else { return 0 };
+        let Some(Flight { key, record, open, then, left }) = self.flight.take() else { return 0 };
         let kept = self.sinks.finish();
         let Some(mut source) = self.sources.remove(&key) else { return 0 };
         if kept {
@@ -338,7 +341,14 @@ impl Engine {
         }
         let consumed = self.consume(&source, record);
         // Asked of the pipe itself: what came while it was not empty may have told nobody.
-        source.ready |= source.hung_up || pending(source.pipe.as_fd()).is_ok_and(|bytes| bytes > 0);
+        let standing = pending(source.pipe.as_fd()).unwrap_or(usize::MAX);
+        source.ready |= source.hung_up || standing > 0;
+        if standing > 0 && standing <= left && !source.hung_up {
+            // The piece of a line that was seen, and nothing new: its end is given a moment to come.
+            let now = (self.clock)().mono;
+            source.piece = Some(Piece { bytes: standing, since: now });
+            source.not_before = now + PIECE_PAUSE;
+        }
         self.sources.insert(key, source);
         match (consumed, then) {
             (Err(e), _) => self.break_off(key, &e),
@@ -361,17 +371,16 @@ impl Engine {
         if let Some(newline) = memrchr(b'\n', bytes) {
             return Ok(Some((newline + 1, Tail::Open)));
         }
-        if seen >= PIECE_MAX || self.trash.is_crowded(source.pipe.as_fd())? {
+        if seen >= PIECE_MAX {
             return Ok(Some((seen, Tail::Open)));
         }
-        match source.piece {
-            Some(piece) if piece.bytes == seen && now.since(piece.since) >= PIECE_AGE => Ok(Some((seen, Tail::Open))),
-            Some(piece) if piece.bytes == seen => Ok(None),
-            _ => {
-                source.piece = Some(Piece { bytes: seen, since: now });
-                Ok(None)
-            }
-        }
+        let Some(piece) = source.piece.filter(|piece| piece.bytes == seen) else {
+            source.piece = Some(Piece { bytes: seen, since: now });
+            return Ok(None);
+        };
+        // Whether the writer is held up is asked only of a pipe that does not grow: the answer is dear.
+        let stands = now.since(piece.since) >= PIECE_AGE || self.trash.is_crowded(source.pipe.as_fd())?;
+        Ok(stands.then_some((seen, Tail::Open)))
     }
 
     /// The stream is over: a line that was said to go on is ended.

@@ -41,6 +41,8 @@ pub(super) struct Prepared {
     pub record: Record,
     pub open: bool,
     pub then: Then,
+    /// Bytes that were seen behind the batch, the beginning of a line.
+    pub left: usize,
 }
 
 /// A batch being written.
@@ -49,6 +51,8 @@ pub(super) struct Flight {
     pub record: Record,
     pub open: bool,
     pub then: Then,
+    /// Bytes that were seen behind the batch, the beginning of a line.
+    pub left: usize,
 }
 
 /// What follows a batch of a stream.
