@@ -18,6 +18,9 @@ fn over_memory_max_the_whole_instance_is_replaced_with_the_reason_oom() {
         "32M",
         "--max-restarts",
         "2",
+        // A slow machine takes its time to fill the memory; each death counts all the same.
+        "--min-uptime",
+        "10m",
         "--restart-delay",
         "0",
         "--",
@@ -50,6 +53,9 @@ fn a_child_that_leaks_counts_and_takes_the_instance_with_it() {
         "32M",
         "--max-restarts",
         "2",
+        // A slow machine takes its time to fill the memory; each death counts all the same.
+        "--min-uptime",
+        "10m",
         "--restart-delay",
         "0",
         "--",
