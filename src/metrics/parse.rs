@@ -30,22 +30,6 @@ pub fn pids(text: &[u8]) -> impl Iterator<Item = i32> {
     text.split(|byte| *byte == b'\n').filter_map(digits).filter_map(|pid| i32::try_from(pid).ok())
 }
 
-/// Memory that reclaim cannot give back, in bytes, from a v2 `memory.stat` and `memory.swap.current`: what
-/// `max_memory_restart` is compared with. Page cache is not in it: the kernel takes that back by itself.
-pub fn memory_that_counts_v2(stat: &[u8], swap: u64) -> u64 {
-    const KEYS: [&[u8]; 7] =
-        [b"anon", b"shmem", b"kernel_stack", b"pagetables", b"percpu", b"sock", b"slab_unreclaimable"];
-    // vmalloc and sec_pagetables are left out: old kernels do not tell them, and they are small.
-    KEYS.iter().fold(swap, |sum, key| sum.saturating_add(field(stat, key).unwrap_or(0)))
-}
-
-/// The same from a v1 `memory.stat`, which says nothing of kernel memory. `total_` keys count children, as v2 does.
-/// Kernel memory is known on v1 only with its reclaimable part, so it is left out: a cache must not restart an app.
-pub fn memory_that_counts_v1(stat: &[u8]) -> u64 {
-    const KEYS: [&[u8]; 3] = [b"total_rss", b"total_shmem", b"total_swap"];
-    KEYS.iter().fold(0, |sum: u64, key| sum.saturating_add(field(stat, key).unwrap_or(0)))
-}
-
 /// What `/proc/PID/status` says, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Status {
@@ -118,19 +102,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_counts_on_v2_is_what_reclaim_cannot_take() {
-        let stat = b"anon 100\nfile 5000\nkernel 900\nkernel_stack 10\npagetables 20\nsec_pagetables 0\npercpu 1\n\
-                     sock 2\nvmalloc 0\nshmem 300\nfile_mapped 7\nslab_reclaimable 800\nslab_unreclaimable 40\nslab 840\n";
-        assert_eq!(memory_that_counts_v2(stat, 1000), 100 + 300 + 10 + 20 + 1 + 2 + 40 + 1000);
-    }
-
-    #[test]
-    fn what_counts_on_v1_is_of_the_whole_tree() {
-        let stat = b"cache 9\nrss 1\nshmem 1\nswap 1\ntotal_cache 900\ntotal_rss 100\ntotal_shmem 20\ntotal_swap 3\n";
-        assert_eq!(memory_that_counts_v1(stat), 123);
-    }
-
-    #[test]
     fn a_key_is_not_found_within_another() {
         assert_eq!(field(b"anon_thp 5\nanon 7\n", b"anon"), Some(7));
         assert_eq!(field(b"anon_thp 5\n", b"anon"), None);
@@ -173,8 +144,6 @@ mod tests {
             pids(&text).for_each(drop);
             status(&text);
             stat(&text);
-            memory_that_counts_v2(&text, u64::MAX);
-            memory_that_counts_v1(&text);
         }
 
         #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::model::time::Mono;
 
-use super::parse::{field, memory_that_counts_v1, memory_that_counts_v2, number, pids, stat, status};
+use super::parse::{field, number, pids, stat, status};
 
 /// One proc to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,17 +121,6 @@ impl Sampler {
     /// Drops what is remembered of a proc that is gone.
     pub fn forget(&mut self, key: u64) {
         self.past.remove(&key);
-    }
-
-    /// Memory that `max_memory_restart` is compared with: what reclaim cannot give back. None: no controller counts.
-    pub fn memory_that_counts(&mut self, cgroups: &Cgroups) -> Option<u64> {
-        if let Some(dir) = &cgroups.memory_v1 {
-            return self.read(dir, "memory.stat").map(memory_that_counts_v1);
-        }
-        let dir = cgroups.tree.as_ref().filter(|_| cgroups.controllers)?;
-        // Without swap accounting there is no such file, and no swap to count.
-        let swap = self.read(dir, "memory.swap.current").and_then(number).unwrap_or(0);
-        self.read(dir, "memory.stat").map(|stat| memory_that_counts_v2(stat, swap))
     }
 
     fn figures(&mut self, now: Mono, target: &Target, families: &HashMap<i32, Vec<i32>>, fds: Fds) -> Figures {
@@ -379,9 +368,8 @@ mod tests {
         write("cpu.stat", "usage_usec 250000\nuser_usec 1\n");
         let tree = Some(dir.to_str().unwrap().to_owned());
         let cgroups = Cgroups { tree, controllers: true, ..Cgroups::default() };
-        let target = Target { key: 1, pid: i32::MAX, started: Mono(0), cgroups: cgroups.clone() };
-        let mut sampler = Sampler::new();
-        let figures = sampler.sample(Mono(1_000_000_000), &[target], Fds::Count)[0];
+        let target = Target { key: 1, pid: i32::MAX, started: Mono(0), cgroups };
+        let figures = Sampler::new().sample(Mono(1_000_000_000), &[target], Fds::Count)[0];
         let expected = Figures {
             memory_bytes: 3000,
             memory_peak_bytes: 5000,
@@ -393,7 +381,6 @@ mod tests {
             sampled: false,
         };
         assert_eq!(figures, expected);
-        assert_eq!(sampler.memory_that_counts(&cgroups), Some(1022));
         fs::remove_dir_all(dir).unwrap();
     }
 }
