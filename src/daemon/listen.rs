@@ -1,7 +1,8 @@
 //! Readiness by listening: which new procs are waited for, and what makes each of them ready.
 //! Owns: the rules of `listen` and `auto`, and when to look next. Never: looks; the driver brings the listeners.
 //!
-//! Nothing is looked at unless a proc is booting: the intervals grow from 2 to 100 ms and end with the boot.
+//! Where the kernel tells of a listen(2), nothing is looked for. Elsewhere looks go on while a proc boots: the intervals
+//! grow from 2 to 100 ms and end with the boot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -74,10 +75,20 @@ impl PortMemory {
     }
 }
 
+/// How the news of a listen(2) comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// The kernel tells (`balance::hooks`): there is nothing to look for.
+    Told,
+    /// It must be looked for.
+    Sought,
+}
+
 #[derive(Debug)]
 struct Booting {
     rule: Rule,
     since: Mono,
+    news: News,
 }
 
 /// The procs that are waited for.
@@ -88,10 +99,10 @@ pub struct ListenWatch {
 }
 
 impl ListenWatch {
-    pub fn add(&mut self, run: Run, rule: Rule, now: Mono) {
-        self.booting.insert(run, Booting { rule, since: now });
-        let soon = now + FIRST_LOOK;
-        self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
+    pub fn add(&mut self, run: Run, rule: Rule, now: Mono, news: News) {
+        let booting = Booting { rule, since: now, news };
+        self.next = self.next.into_iter().chain(next_look(&booting, now)).min();
+        self.booting.insert(run, booting);
     }
 
     pub fn remove(&mut self, run: Run) {
@@ -101,7 +112,7 @@ impl ListenWatch {
         }
     }
 
-    /// When to call `look`. None while nothing boots.
+    /// When to call `look`. None while nothing boots that time changes anything for.
     pub fn next_look(&self) -> Option<Mono> {
         self.next
     }
@@ -110,28 +121,44 @@ impl ListenWatch {
     pub fn look(&mut self, now: Mono, mut ports: impl FnMut(Run) -> Vec<u16>) -> Vec<Run> {
         let mut ready = Vec::new();
         self.booting.retain(|run, booting| {
-            let open = ports(*run);
-            let done = match &booting.rule {
-                Rule::Any => !open.is_empty(),
-                Rule::All(wanted) => wanted.iter().all(|port| open.contains(port)),
-                Rule::AnyOrAlive { until } => !open.is_empty() || now >= *until,
-            };
+            let done = booting.rule.is_met(&ports(*run), now);
             if done {
                 ready.push(*run);
             }
             !done
         });
-        self.next = self.booting.values().map(|booting| next_look(booting, now)).min();
+        self.next = self.booting.values().filter_map(|booting| next_look(booting, now)).min();
+        ready
+    }
+
+    /// A run listens on these now. True if that makes it ready.
+    pub fn heard(&mut self, run: Run, ports: &[u16], now: Mono) -> bool {
+        let ready = self.booting.get(&run).is_some_and(|booting| booting.rule.is_met(ports, now));
+        if ready {
+            self.remove(run);
+        }
         ready
     }
 }
 
+impl Rule {
+    fn is_met(&self, open: &[u16], now: Mono) -> bool {
+        match self {
+            Rule::Any => !open.is_empty(),
+            Rule::All(wanted) => wanted.iter().all(|port| open.contains(port)),
+            Rule::AnyOrAlive { until } => !open.is_empty() || now >= *until,
+        }
+    }
+}
+
 /// A quarter of its age later, within bounds; a deadline of its own is not slept over.
-fn next_look(booting: &Booting, now: Mono) -> Mono {
-    let pause = (now.since(booting.since) / 4).clamp(FIRST_LOOK, LAST_LOOK);
-    match booting.rule {
-        Rule::AnyOrAlive { until } => until.min(now + pause).max(now),
-        Rule::Any | Rule::All(_) => now + pause,
+fn next_look(booting: &Booting, now: Mono) -> Option<Mono> {
+    let soon = now + (now.since(booting.since) / 4).clamp(FIRST_LOOK, LAST_LOOK);
+    match (&booting.rule, booting.news) {
+        (Rule::AnyOrAlive { until }, News::Told) => Some(*until),
+        (Rule::AnyOrAlive { until }, News::Sought) => Some((*until).min(soon).max(now)),
+        (Rule::Any | Rule::All(_), News::Told) => None,
+        (Rule::Any | Rule::All(_), News::Sought) => Some(soon),
     }
 }
 
@@ -151,7 +178,7 @@ mod tests {
     #[test]
     fn a_program_that_never_listens_is_ready_after_a_second() {
         let mut watch = ListenWatch::default();
-        watch.add(Run(1), PortMemory::default().rule(&slot(0), Revision(1), ms(0)), ms(0));
+        watch.add(Run(1), PortMemory::default().rule(&slot(0), Revision(1), ms(0)), ms(0), News::Sought);
         assert!(watch.look(ms(999), |_| vec![]).is_empty());
         assert!(watch.next_look().unwrap() <= ms(1000));
         assert_eq!(watch.look(ms(1000), |_| vec![]), [Run(1)]);
@@ -168,7 +195,7 @@ mod tests {
         assert_eq!(memory.rule(&slot(0), Revision(1), ms(0)), Rule::All(vec![80, 443]));
         assert_eq!(memory.rule(&slot(0), Revision(2), ms(0)), Rule::Any);
         let mut watch = ListenWatch::default();
-        watch.add(Run(2), memory.rule(&slot(0), Revision(1), ms(0)), ms(0));
+        watch.add(Run(2), memory.rule(&slot(0), Revision(1), ms(0)), ms(0), News::Sought);
         assert!(watch.look(ms(5000), |_| vec![80]).is_empty());
         assert_eq!(watch.look(ms(5001), |_| vec![443, 80]), [Run(2)]);
     }
@@ -176,7 +203,7 @@ mod tests {
     #[test]
     fn looking_gets_slower_and_stops_when_the_boot_ends() {
         let mut watch = ListenWatch::default();
-        watch.add(Run(1), Rule::Any, ms(0));
+        watch.add(Run(1), Rule::Any, ms(0), News::Sought);
         assert_eq!(watch.next_look(), Some(ms(2)));
         watch.look(ms(100), |_| vec![]);
         assert_eq!(watch.next_look(), Some(ms(125)));
@@ -184,5 +211,18 @@ mod tests {
         assert_eq!(watch.next_look(), Some(ms(10_100)));
         watch.remove(Run(1));
         assert_eq!(watch.next_look(), None);
+    }
+
+    #[test]
+    fn who_is_told_does_not_look() {
+        let mut watch = ListenWatch::default();
+        watch.add(Run(1), Rule::All(vec![80, 443]), ms(0), News::Told);
+        assert_eq!(watch.next_look(), None);
+        watch.add(Run(2), Rule::AnyOrAlive { until: ms(1000) }, ms(0), News::Told);
+        assert_eq!(watch.next_look(), Some(ms(1000)));
+        assert!(!watch.heard(Run(1), &[80], ms(5)));
+        assert!(watch.heard(Run(1), &[80, 443], ms(6)));
+        assert!(!watch.heard(Run(1), &[80, 443], ms(7)), "only once");
+        assert_eq!(watch.look(ms(1000), |_| vec![]), [Run(2)]);
     }
 }

@@ -58,13 +58,24 @@ fn parse_address(hex: &str) -> Option<IpAddr> {
 
 /// The inodes of the sockets that a process has open. None of a process that is gone.
 pub fn socket_inodes(pid: i32) -> Vec<u64> {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
-    entries
-        .filter_map(|entry| {
-            let target = fs::read_link(entry.ok()?.path()).ok()?;
-            target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
-        })
-        .collect()
+    sockets(pid).map(|(_, inode)| inode).collect()
+}
+
+/// The descriptors of a process that are sockets, in order.
+pub fn socket_fds(pid: i32) -> Vec<i32> {
+    let mut fds: Vec<i32> = sockets(pid).map(|(fd, _)| fd).collect();
+    fds.sort_unstable();
+    fds
+}
+
+fn sockets(pid: i32) -> impl Iterator<Item = (i32, u64)> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    entries.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let target = fs::read_link(entry.path()).ok()?;
+        let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
+        Some((entry.file_name().to_str()?.parse().ok()?, inode))
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,120 @@
+//! All addresses that apps of this host listen on.
+//! Owns: which group a socket belongs to. Never: knows an app; a run is a number.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+
+use super::group::{Group, Refusal, Turns};
+use super::object::{Loader, Unable};
+
+/// Sockets with the same one share their connections: one reuseport group of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// SO_NETNS_COOKIE.
+    pub netns: u64,
+    pub address: SocketAddr,
+}
+
+pub struct Routes {
+    loader: Loader,
+    groups: BTreeMap<Place, Group>,
+}
+
+impl Routes {
+    pub fn new(loader: Loader) -> Self {
+        Self { loader, groups: BTreeMap::new() }
+    }
+
+    /// Takes in a listening socket of a run. It is routed once the run is.
+    pub fn admit(
+        &mut self,
+        place: Place,
+        socket: BorrowedFd<'_>,
+        run: u64,
+        cookie: u64,
+        turns: Turns,
+    ) -> Result<(), Refusal> {
+        let group = match self.groups.entry(place) {
+            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::btree_map::Entry::Vacant(free) => free.insert(Group::load(&mut self.loader, turns)?),
+        };
+        group.set_turns(turns)?;
+        group.admit(socket, run, cookie)
+    }
+
+    /// New connections may go to the run's sockets.
+    pub fn route(&mut self, run: u64) -> Result<(), Unable> {
+        self.groups.values_mut().try_for_each(|group| group.route(run, true))
+    }
+
+    /// No new connections go to the run's sockets, as long as anybody else is routed.
+    pub fn unroute(&mut self, run: u64) -> Result<(), Unable> {
+        self.groups.values_mut().try_for_each(|group| group.route(run, false))
+    }
+
+    pub fn forget(&mut self, run: u64) -> Result<(), Unable> {
+        let done = self.groups.values_mut().try_for_each(|group| group.forget(run));
+        self.groups.retain(|_, group| !group.is_empty());
+        done
+    }
+
+    /// Who takes the new connections in the place of this run.
+    pub fn relief(&self, run: u64) -> Relief {
+        let own = || self.groups.values().filter(|group| group.has(run));
+        match own().filter(|group| group.routes_beside(run)).count() {
+            0 => Relief::Nobody,
+            some if some < own().count() => Relief::Partly,
+            _ => Relief::Wholly,
+        }
+    }
+
+    /// Makes connections from a loopback port reach this run, if it has a socket that `to` leads to.
+    pub fn aim(&mut self, from: u16, to: SocketAddr, run: u64) -> Result<bool, Unable> {
+        for (_, group) in self.groups.iter_mut().filter(|(place, _)| leads_to(to, place.address)) {
+            if group.aim(from, run)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub fn aim_no_more(&mut self, from: u16) {
+        self.groups.values_mut().for_each(|group| group.aim_no_more(from));
+    }
+
+    /// Some app of ours listens where `to` leads to.
+    pub fn is_ours(&self, to: SocketAddr) -> bool {
+        self.groups.keys().any(|place| leads_to(to, place.address))
+    }
+}
+
+/// Whether other runs take new connections on the addresses of one that takes none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relief {
+    /// On none of them: the connections go on coming to it.
+    Nobody,
+    /// Somebody who is ready has yet to listen on some of them.
+    Partly,
+    Wholly,
+}
+
+/// Whether a connection to one may arrive at a socket bound to the other.
+fn leads_to(to: SocketAddr, bound: SocketAddr) -> bool {
+    let anywhere = bound.ip().is_unspecified() && (bound.is_ipv6() || to.is_ipv4());
+    to.port() == bound.port() && (anywhere || to.ip() == bound.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_leads_to_the_sockets_that_may_take_it() {
+        let leads = |to: &str, bound: &str| leads_to(to.parse().unwrap(), bound.parse().unwrap());
+        assert!(leads("127.0.0.1:80", "127.0.0.1:80") && leads("127.0.0.1:80", "0.0.0.0:80"));
+        assert!(leads("127.0.0.1:80", "[::]:80") && leads("[::1]:80", "[::]:80"));
+        assert!(!leads("[::1]:80", "0.0.0.0:80") && !leads("127.0.0.1:80", "127.0.0.1:81"));
+        assert!(!leads("127.0.0.1:80", "10.0.0.1:80"));
+    }
+}
