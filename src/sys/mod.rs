@@ -10,6 +10,7 @@ pub mod clone;
 pub mod identity;
 pub mod inet_diag;
 pub mod listening;
+pub mod listener;
 pub mod memfd;
 pub mod memory;
 pub mod open;
