@@ -28,6 +28,7 @@ fn parse(line: &str) -> Option<Listener> {
     let port = u16::from_str_radix(port, 16).ok()?;
     Some(Listener {
         inode: inode.parse().ok()?,
+        cookie: 0,
         address: SocketAddr::new(parse_address(address)?, port),
         queue: 0,
         backlog: 0,
