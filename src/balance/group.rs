@@ -87,10 +87,7 @@ impl Group {
             None => return Err(Refusal::Full),
         };
         // Every time: once the last socket of an address is closed, the next one begins a group without a program.
-        let program: &SkReuseport = (&*self
-            .programs
-            .program("route")
-            .ok_or(Unable::Incomplete("program `route`"))?)
+        let program: &SkReuseport = (&*self.programs.program("route").ok_or(Unable::Incomplete("program `route`"))?)
             .try_into()
             .map_err(Unable::from)?;
         program.attach(socket).map_err(|error| refusal(error.into()))?;
@@ -177,7 +174,6 @@ impl Group {
         Ok(())
     }
 }
-
 
 fn refusal(error: Unable) -> Refusal {
     /// Linux's own, not of POSIX: include/linux/errno.h.

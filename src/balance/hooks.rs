@@ -122,10 +122,7 @@ mod tests {
 
     #[test]
     fn news_is_decoded_and_garbage_is_none() {
-        assert_eq!(
-            decode(&words([1, 0, 7, 80, 9, 0])),
-            Some(News::Listens { run: Some(7), port: 80, cookie: 9 })
-        );
+        assert_eq!(decode(&words([1, 0, 7, 80, 9, 0])), Some(News::Listens { run: Some(7), port: 80, cookie: 9 }));
         assert_eq!(decode(&words([1, 0, 0, 80, 9, 0])), Some(News::Listens { run: None, port: 80, cookie: 9 }));
         assert_eq!(decode(&words([2, 5, 7, 80, 0, 3])), Some(News::Taken { run: 7, port: 80, holder: 3 }));
         assert_eq!(decode(&words([3, 0, 0, 0, 0, 0])), None);

@@ -122,6 +122,11 @@ pub enum News {
         to: Revision,
         why: String,
     },
+    /// It asked for a port that another app has.
+    PortTaken {
+        port: u16,
+        holder: String,
+    },
 }
 
 /// A surprise the core survived. What it saw, and what it did instead of what it could not do.
@@ -155,6 +160,9 @@ impl std::fmt::Display for News {
                 write!(f, "over max_memory_restart again, to be replaced in {after_ms} ms")
             }
             News::OldFirst { why } => write!(f, "replaced old-first: {why}"),
+            News::PortTaken { port, holder } => {
+                write!(f, "port {port} belongs to app {holder}, and apps do not share ports")
+            }
             News::RolledBack { to, why } => write!(f, "brought back revision {to}: {why}"),
         }
     }

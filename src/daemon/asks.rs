@@ -82,7 +82,8 @@ impl Driver {
             Ask::Flush { selectors, answer } => self.flush(&selectors, answer),
             Ask::Doctor { answer } => {
                 let (tree, dir) = (self.executor.tree.clone(), self.executor.output.dir().to_owned());
-                tokio::task::spawn_blocking(move || answer.send(doctor::examine(&tree, &dir)));
+                let unable = self.executor.sharing.as_ref().err().map(ToString::to_string);
+                tokio::task::spawn_blocking(move || answer.send(doctor::examine(&tree, &dir, unable)));
             }
         }
     }
@@ -178,6 +179,11 @@ impl Driver {
             .flat_map(|(app, slots)| slots.iter().map(move |slot| (app, slot)))
             .map(|(app, slot)| (slot.instance.clone(), self.executor.output.files(&slot.instance, &app.spec)))
             .collect();
+        let mut remarks: HashMap<InstanceId, Vec<String>> = HashMap::new();
+        for slot in chosen.iter().flat_map(|(_, slots)| slots) {
+            let run = slot.procs.first().map(|proc| proc.proc.run);
+            remarks.insert(slot.instance.clone(), self.executor.port_notes(&slot.instance, run));
+        }
         let listening: BTreeSet<InstanceId> =
             self.executor.runs.values().filter(|live| live.listens).map(|live| live.proc.instance.clone()).collect();
         let measuring = self.measure(&chosen, Fds::Count);
@@ -194,7 +200,8 @@ impl Driver {
                     .iter()
                     .map(|slot| {
                         let files = files.get(&slot.instance).cloned().unwrap_or_default();
-                        let notes = notes(app, listening.contains(&slot.instance));
+                        let mut notes = notes(app, listening.contains(&slot.instance));
+                        notes.extend(remarks.get(&slot.instance).into_iter().flatten().cloned());
                         detail(app, slot, now, measured.get(&slot.instance).unwrap_or(&NOTHING), files, notes)
                     })
                     .collect(),
@@ -316,7 +323,7 @@ static NOTHING: Measured = Measured { figures: None, ports: Vec::new(), cgroup: 
 fn notes(app: &AppView, listens: bool) -> Vec<String> {
     match app.spec.replace {
         Replace::Auto if listens => {
-            vec!["it listens on a port, so it is replaced old-first: two cannot share the port yet".to_owned()]
+            vec!["it listens on a port, so it is replaced old-first: two cannot share a port on this host".to_owned()]
         }
         Replace::Auto if !app.spec.share_ports => vec!["`share_ports` is off, so it is replaced old-first".to_owned()],
         _ => Vec::new(),

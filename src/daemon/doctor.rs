@@ -11,11 +11,12 @@ use crate::sys::rlimit;
 /// Less free space than this below the log directory is worth a word.
 const LOG_SPACE: u64 = 1 << 30;
 
-pub fn examine(tree: &Tree, log_dir: &Path) -> Vec<Finding> {
+/// `unable`: why ports cannot be shared here.
+pub fn examine(tree: &Tree, log_dir: &Path, unable: Option<String>) -> Vec<Finding> {
     let mut findings = vec![kernel(), hierarchy(tree)];
     findings.extend(controllers(tree));
     findings.extend(v1_cost(tree));
-    findings.push(ports());
+    findings.extend(ports(unable));
     findings.push(open_files());
     findings.push(space(log_dir));
     findings
@@ -104,13 +105,45 @@ fn v1_cost(tree: &Tree) -> Option<Finding> {
     })
 }
 
-fn ports() -> Finding {
+fn ports(unable: Option<String>) -> Vec<Finding> {
+    let Some(why) = unable else {
+        let text = "the instances of an app share its ports, and new connections go only to those that are ready";
+        let shared = finding(FindingLevel::Good, "ports", text, "");
+        let sleeps = nix::sys::utsname::uname().is_ok_and(|name| {
+            !wakes_after_migration(&name.release().to_string_lossy(), &name.version().to_string_lossy())
+        });
+        return std::iter::once(shared).chain(sleeps.then(migration)).collect();
+    };
+    let text = format!(
+        "instances cannot share a port: {why}; an app that listens is replaced old-first, and a second instance on \
+         the same port fails"
+    );
+    let mend = "`listen` in the app's settings has stead open the port and pass it on; or give each instance a port of \
+                its own, made of NODE_APP_INSTANCE";
+    vec![finding(FindingLevel::Note, "ports", text, mend)]
+}
+
+fn migration() -> Finding {
     finding(
         FindingLevel::Note,
-        "ports",
-        "instances cannot share a port yet: an app that listens is replaced old-first, and a second instance on the same port fails",
-        "give each instance a port of its own, made of NODE_APP_INSTANCE",
+        "migration",
+        "this kernel does not wake the instance that inherits the waiting connections of a dead one: they are answered \
+         with the next connection that comes to it (CVE-2026-46015)",
+        "Linux 6.1.175, 6.12.86, 6.18 or newer",
     )
+}
+
+/// "tcp: call sk_data_ready() after listener migration" is in 6.1.175, 6.12.86 and 6.18. Debian names the kernel's own
+/// version in the second field only.
+fn wakes_after_migration(release: &str, version: &str) -> bool {
+    let debian = version.split_once("Debian ").map(|(_, rest)| rest);
+    let text = debian.unwrap_or(release);
+    let mut parts = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+    match (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0)) {
+        (6, 1, patch) => patch >= 175,
+        (6, 12, patch) => patch >= 86,
+        (major, minor, _) => (major, minor) >= (6, 18),
+    }
 }
 
 fn open_files() -> Finding {
@@ -141,5 +174,19 @@ fn space(dir: &Path) -> Finding {
             }
         }
         Err(e) => finding(FindingLevel::Bad, "log space", format!("{}: {e}", dir.display()), "make the directory"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_that_wake_the_heir_of_a_connection_are_known() {
+        let debian = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.170-1 (2026-05-01)";
+        assert!(!wakes_after_migration("6.1.0-45-amd64", debian));
+        assert!(wakes_after_migration("6.1.0-47-amd64", &debian.replace("170", "192")));
+        assert!(wakes_after_migration("6.18.44", "#1 SMP") && wakes_after_migration("7.2.1", ""));
+        assert!(!wakes_after_migration("6.6.90", "") && !wakes_after_migration("6.12.85", ""));
     }
 }

@@ -5,17 +5,21 @@
 //! `spawn` begins a run, `readiness` watches it boot, `exits` ends it; this file holds what they share.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::account::Account;
 use super::link::{FromHolder, Link};
 use super::listen::{ListenWatch, PortMemory};
 use super::output::Output;
+use super::probe::Aim;
+use super::sharing::{Sharing, Socket};
 use super::spawn::Prepared;
 use super::tree::Tree;
+use crate::balance::object::Unable;
 use crate::core::effect::{Effect, News};
 use crate::core::event::Event;
 use crate::logs::capture::{Report, StreamKey};
@@ -60,6 +64,18 @@ pub enum Told {
     Probe {
         run: Run,
     },
+    /// The kernel's news of apps' sockets.
+    Kernel(Vec<crate::balance::hooks::News>),
+    /// A probe is about to connect.
+    Aim {
+        run: Run,
+        to: SocketAddr,
+        answer: oneshot::Sender<Aim>,
+    },
+    /// It has, from this port, or has given up.
+    Aimed {
+        from: u16,
+    },
     /// Specs were checked on this host; they are deployed, or refused.
     Checked(Box<super::asks::Checked>),
     /// Specs that a person wants a plan for.
@@ -98,7 +114,14 @@ pub(super) struct Live {
     pub pid: Option<i32>,
     pub started: Mono,
     pub ready: bool,
+    /// It listens on a port that two runs cannot share on this host.
     pub listens: bool,
+    /// What it listens on, as the kernel told of it.
+    pub sockets: Vec<Socket>,
+    /// It gets no new connections if anybody else does.
+    pub draining: bool,
+    /// What a person should know of its ports.
+    pub remarks: Vec<String>,
     /// What was asked of it before it had a process to ask.
     pub early: Vec<Effect>,
     pub oom: bool,
@@ -129,7 +152,9 @@ pub struct Executor {
     /// Cgroups to remove once the loop has nothing more urgent to do.
     pub(super) litter: Vec<RunCgroup>,
     /// Life-cycle events that are still to be written down, in order.
-    news: Vec<(Wall, InstanceId, Option<ProcId>, News)>,
+    pub(super) news: Vec<(Wall, InstanceId, Option<ProcId>, News)>,
+    /// Or why ports cannot be shared here.
+    pub(super) sharing: Result<Sharing, Unable>,
 }
 
 /// Tokens of the holder's table: an app's run is its run number; a probe's has this bit set (below the protocol's MAX_TOKEN).
@@ -145,6 +170,7 @@ impl Executor {
         ports: PortMemory,
         ephemeral: std::ops::RangeInclusive<u16>,
         notify_path: String,
+        sharing: Result<Sharing, Unable>,
         tell: mpsc::UnboundedSender<Told>,
     ) -> Self {
         Self {
@@ -162,14 +188,17 @@ impl Executor {
             starting: 0,
             litter: Vec::new(),
             news: Vec::new(),
+            sharing,
         }
     }
 
     pub fn carry_out(&mut self, effect: Effect, now: Now, link: &mut Link, queue: &mut VecDeque<Event>) {
         match effect {
             Effect::Spawn { proc, revision, spec } => self.spawn(proc, revision, spec, link, queue),
-            // Nothing routes connections yet, so there are none to wait for.
-            Effect::Drain { proc } => queue.push_back(Event::Drained { proc }),
+            Effect::Drain { proc } => {
+                self.unroute(proc.run);
+                queue.push_back(Event::Drained { proc });
+            }
             Effect::Signal { ref proc, signal, scope } => {
                 let run = proc.run;
                 if !self.wait_for_pid(run, &effect) {
@@ -198,6 +227,7 @@ impl Executor {
                 self.tree.remove_app(&app);
                 self.accounts.remove(&app);
                 self.ports.forget(&app);
+                self.forget_taken(&app);
                 self.output.forget(&app);
             }
             Effect::SaveDesired
@@ -291,6 +321,10 @@ impl Executor {
             }
             Told::Log(report) => self.log_report(report, link),
             Told::Probe { run } => self.probe(run, link),
+            Told::Kernel(news) => self.heard(news, queue),
+            // One that has given up meanwhile lets go of the socket, and says so.
+            Told::Aim { run, to, answer } => drop(answer.send(self.aim(run, to))),
+            Told::Aimed { from } => self.aim_no_more(from),
             Told::Checked(_) | Told::ToPlan(_) => unreachable!("the driver takes these"),
         }
     }

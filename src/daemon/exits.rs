@@ -71,7 +71,11 @@ impl Executor {
         }
         live.gone = true;
         queue.push_back(Event::Gone { proc: live.proc.clone() });
+        let listened = !live.sockets.is_empty();
         self.litter.push(std::mem::take(&mut live.cgroup));
+        if listened {
+            self.unshare(run);
+        }
         // Nobody of the run can write any more: what stands in the pipes now is all there will be.
         for index in 0..2 {
             self.output.finish(stream_key(run, index));

@@ -22,6 +22,7 @@ mod output;
 mod probe;
 mod program;
 mod readiness;
+mod sharing;
 mod spawn;
 mod start;
 mod store;

@@ -3,13 +3,17 @@
 //! Never: decides what follows from being ready; the core does.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
 
 use super::driver::Driver;
 use super::executor::{Executor, PROBE, Probe, Told};
 use super::exits::wait_until_empty;
 use super::link::Link;
-use super::listen::Rule;
+use super::listen::{News, Rule};
+use super::probe::Aim;
 use super::spawn::probe_plan;
 use super::{clock, memory, notify, probe};
 use crate::core::event::Event;
@@ -26,34 +30,36 @@ const LAST_PAUSE: Duration = Duration::from_millis(500);
 impl Executor {
     /// Begins to wait for a run that has just been spawned.
     pub(super) fn await_ready(&mut self, run: Run, now: Mono, link: &mut Link, queue: &mut VecDeque<Event>) {
+        let news = if self.shares() { News::Told } else { News::Sought };
         let Some(live) = self.runs.get_mut(&run) else { return };
         match &live.spec.ready_on {
             ReadyOn::Instant => self.ready(run, queue),
-            ReadyOn::Listen => self.watch.add(run, Rule::Any, now),
+            ReadyOn::Listen => self.watch.add(run, Rule::Any, now, news),
             ReadyOn::Auto => {
                 let rule = self.ports.rule(&live.proc.instance, live.revision, now);
-                self.watch.add(run, rule, now);
+                self.watch.add(run, rule, now, news);
             }
             // Somebody else brings the news: the notify socket, the IPC channel.
             ReadyOn::Notify | ReadyOn::Message => {}
             ReadyOn::Http { url } => {
-                let (tell, url) = (self.tell.clone(), url.clone());
+                let (aimer, url) = (Aimer { run, tell: self.tell.clone() }, url.clone());
                 let task = tokio::spawn(async move {
-                    until(|| probe::http(&url)).await;
-                    let _ = tell.send(Told::Ready { run });
+                    until(|| probe::http(&url, &aimer)).await;
+                    let _ = aimer.tell.send(Told::Ready { run });
                 });
                 live.tasks.push(task.abort_handle());
             }
             ReadyOn::Tcp { address } => {
-                let (tell, address) = (self.tell.clone(), address.clone());
+                let (aimer, address) = (Aimer { run, tell: self.tell.clone() }, address.clone());
                 let task = tokio::spawn(async move {
-                    until(|| probe::tcp(&address)).await;
-                    let _ = tell.send(Told::Ready { run });
+                    until(|| probe::tcp(&address, &aimer)).await;
+                    let _ = aimer.tell.send(Told::Ready { run });
                 });
                 live.tasks.push(task.abort_handle());
             }
             ReadyOn::Exec { .. } => self.probe(run, link),
         }
+        self.catch_up(run, queue);
     }
 
     pub(super) fn ready(&mut self, run: Run, queue: &mut VecDeque<Event>) {
@@ -62,17 +68,28 @@ impl Executor {
         self.watch.remove(run);
         // An app that is ready at once has not had the time to listen.
         if live.spec.ready_on != ReadyOn::Instant {
-            let pid = live.pid.unwrap_or_default();
-            let ports = listening().ports(live.cgroup_id, pid);
-            if !ports.is_empty() && !live.listens {
-                live.listens = true;
-                queue.push_back(Event::Listens { proc: live.proc.clone() });
-            }
+            let ports = if self.sharing.is_ok() {
+                let mut ports: Vec<u16> = live.sockets.iter().map(|socket| socket.port).collect();
+                ports.sort_unstable();
+                ports.dedup();
+                ports
+            } else {
+                let ports = listening().ports(live.cgroup_id, live.pid.unwrap_or_default());
+                if !ports.is_empty() && !live.listens {
+                    live.listens = true;
+                    queue.push_back(Event::Listens { proc: live.proc.clone() });
+                }
+                ports
+            };
             let changed = self.ports.became_ready(&live.proc.instance, live.revision, &ports, &self.ephemeral);
             self.ports_changed |= changed;
         }
         live.tasks.extend(memory::watch_soft(run, &live.cgroup, &live.spec.limits, &self.tell));
         queue.push_back(Event::Ready { proc: live.proc.clone() });
+        // A run that was told to stop while it booted gets no connections.
+        if !live.draining {
+            self.route(run);
+        }
     }
 
     /// One look at who listens, for all who boot.
@@ -80,9 +97,10 @@ impl Executor {
         if self.watch.next_look().is_none_or(|next| next > now) {
             return;
         }
-        let listening = listening();
+        let listening = if self.shares() { Listening::default() } else { listening() };
         let runs = &self.runs;
         let ready = self.watch.look(now, |run| match runs.get(&run) {
+            Some(live) if !live.sockets.is_empty() => live.sockets.iter().map(|socket| socket.port).collect(),
             Some(live) => listening.ports(live.cgroup_id, live.pid.unwrap_or_default()),
             None => Vec::new(),
         });
@@ -176,9 +194,13 @@ impl Executor {
 }
 
 impl Driver {
-    /// Before a request is decided: who listens on a port has to be replaced old-first, whenever it began to.
+    /// Before a request is decided: where ports cannot be shared, who listens on one has to be replaced old-first,
+    /// whenever it began to.
     pub(super) fn tell_who_listens(&mut self) {
         let executor = &mut self.executor;
+        if executor.shares() {
+            return;
+        }
         let mut listening = None;
         for live in executor.runs.values_mut().filter(|live| live.exit.is_none() && !live.listens) {
             let Some(pid) = live.pid else { continue };
@@ -228,6 +250,24 @@ impl Listening {
         ports.sort_unstable();
         ports.dedup();
         ports
+    }
+}
+
+/// Aims the probes of one run.
+struct Aimer {
+    run: Run,
+    tell: mpsc::UnboundedSender<Told>,
+}
+
+impl probe::Aimer for Aimer {
+    async fn aim(&self, to: SocketAddr) -> Aim {
+        let (answer, aim) = oneshot::channel();
+        let _ = self.tell.send(Told::Aim { run: self.run, to, answer });
+        aim.await.unwrap_or(Aim::Nobody)
+    }
+
+    fn done(&self, from: u16) {
+        let _ = self.tell.send(Told::Aimed { from });
     }
 }
 

@@ -41,13 +41,15 @@ impl Executor {
                 return queue.push_back(Event::SpawnFailed { proc, why });
             }
         };
+        self.prepare_sharing(&proc.instance.app, &spec);
         let known = self.accounts.get(&proc.instance.app).filter(|(identity, _)| *identity == spec.identity);
         let known = known.map(|(_, account)| account.clone());
         let live = Live {
             proc,
             spec: Arc::clone(&spec),
             revision,
-            cgroup_id: None,
+            // Its program may listen before the news of its start is here.
+            cgroup_id: cgroup.id(),
             figures: Cgroups::default(),
             sampled: false,
             cgroup,
@@ -59,6 +61,9 @@ impl Executor {
             started: clock::mono(),
             ready: false,
             listens: false,
+            sockets: Vec::new(),
+            draining: false,
+            remarks: Vec::new(),
             early: Vec::new(),
             oom: false,
             exit: None,
@@ -137,7 +142,6 @@ impl Executor {
         let now = clock::now();
         let Some(live) = self.runs.get_mut(&run) else { return };
         live.pid = Some(pid);
-        live.cgroup_id = live.cgroup.id();
         live.figures = figures_of(&live.cgroup);
         live.started = now.mono;
         let spec = Arc::clone(&live.spec);

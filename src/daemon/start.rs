@@ -18,6 +18,7 @@ use super::executor::{Executor, Told};
 use super::link::{Link, LinkError};
 use super::mode::Mode;
 use super::output::Output;
+use super::sharing::Sharing;
 use super::store::{Store, StoreError};
 use super::tree::Tree;
 use super::watched::watched;
@@ -112,7 +113,11 @@ async fn serve() -> Result<(), StartError> {
     let output = Output::new(capture(&mode, kept.record, kept.trash, tell.clone())?, mode.logs.clone());
     listen_to_notifications(kept.notify, tell.clone())?;
     let notify_path = mode.runtime.join("notify").to_string_lossy().into_owned();
-    let executor = Executor::new(tree, output, ports, ephemeral_ports(), notify_path, tell);
+    let sharing = Sharing::begin(&tree, tell.clone());
+    if let Err(why) = &sharing {
+        tracing::warn!("instances cannot share ports: {why}");
+    }
+    let executor = Executor::new(tree, output, ports, ephemeral_ports(), notify_path, sharing, tell);
 
     let (asks, mailbox) = mpsc::channel(64);
     let (publish, snapshots) = watch::channel(Arc::new(Snapshot::default()));

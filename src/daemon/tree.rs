@@ -2,6 +2,7 @@
 //! Owns: where the base is, and which limits of a spec become which cgroup settings.
 //! Never: puts a run into a v1 hierarchy that none of its keys needs; entering one costs 10 ms.
 
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::PathBuf;
 
 use super::mode::Mode;
@@ -108,6 +109,24 @@ impl Tree {
         if let Some(base) = &self.base {
             base.remove();
         }
+    }
+
+    /// Where the apps are in the v2 hierarchy; None on a host without one.
+    pub fn v2(&self) -> Option<PathBuf> {
+        self.base.as_ref()?.v2()
+    }
+
+    /// The id of an app's v2 cgroup (the inode number of its directory).
+    pub fn app_id(&self, app: &AppName) -> Option<u64> {
+        let dir = self.v2()?.join(format!("app-{app}"));
+        Some(std::fs::metadata(dir).ok()?.ino())
+    }
+
+    /// The name of the app whose cgroup has this id.
+    pub fn app_of(&self, id: u64) -> Option<String> {
+        let dirs = std::fs::read_dir(self.v2()?).ok()?.flatten();
+        let mut names = dirs.filter(|dir| dir.ino() == id).filter_map(|dir| dir.file_name().into_string().ok());
+        Some(names.next()?.strip_prefix("app-")?.to_owned())
     }
 
     /// The v2 base, for `doctor`.

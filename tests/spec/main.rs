@@ -1,6 +1,7 @@
 //! What stead promises, as far as it can be seen without privileges: no processes, no files, no sleeps.
 
 mod architecture;
+mod bpf;
 mod cli;
 mod config;
 mod core_properties;

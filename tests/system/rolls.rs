@@ -39,11 +39,15 @@ fn a_restart_starts_the_new_one_first_and_then_stops_the_old_one() {
 }
 
 #[test]
-fn an_app_that_listens_is_replaced_old_first_and_stead_says_so() {
+fn an_app_that_does_not_share_its_port_is_replaced_old_first_and_stead_says_so() {
     let stead = Stead::new();
     let hello = app("hello.js");
-    let port = format!("PORT={}", free_port());
-    stead.run(&["start", hello.to_str().unwrap(), "--name", "web", "--env", &port]).ok();
+    let toml = format!(
+        "[[app]]\nname = \"web\"\nrun = {hello:?}\nshare_ports = false\nenv = {{ PORT = \"{}\" }}\n",
+        free_port()
+    );
+    let file = stead.file("web.toml", &toml);
+    stead.run(&["start", file.to_str().unwrap()]).ok();
     let pid = stead.pid("web/0");
     let said = stead.run(&["reload", "web"]).ok();
     assert_ne!(stead.pid("web/0"), pid);

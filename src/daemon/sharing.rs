@@ -1,0 +1,286 @@
+//! The instances of an app on one port: what the kernel tells of them, and whom it is told to route to.
+//! Owns: the way from a listen(2) to a routed socket, and the words where a port cannot be shared.
+//! Never: chooses a connection's instance; the kernel does (`balance`).
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+
+use super::clock;
+use super::executor::{Executor, Told};
+use super::probe::{Aim, From};
+use super::tree::Tree;
+use super::watched::watched;
+use crate::balance::group::{Refusal, Turns};
+use crate::balance::hooks::{Hooks, News as Heard, Ring};
+use crate::balance::object::{Loader, Unable};
+use crate::balance::routes::{Place, Relief, Routes};
+use crate::core::effect::News;
+use crate::core::event::Event;
+use crate::model::ids::{AppName, InstanceId, ProcId, Run};
+use crate::model::spec::{AppSpec, Balance};
+use crate::sys::listening;
+
+/// After so many at once the kernel may have had no room for more, and some may be lost.
+const FLOOD: usize = 2048;
+
+/// Ports are shared on this host, and this is what does it.
+pub struct Sharing {
+    hooks: Hooks,
+    routes: Routes,
+    /// Ids of the cgroups of apps with `share_ports = false`.
+    unshared: HashSet<u64>,
+    /// Instances that asked for a port that another app has: the port, and that app's name.
+    taken: BTreeMap<InstanceId, (u16, String)>,
+}
+
+/// A listening socket of a run, as the kernel told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Socket {
+    pub port: u16,
+    pub cookie: u64,
+}
+
+impl Sharing {
+    /// Puts the programs in place. Fails where the kernel, or whoever guards it, does not let us.
+    pub fn begin(tree: &Tree, tell: mpsc::UnboundedSender<Told>) -> Result<Self, Unable> {
+        let base = tree.v2().ok_or(Unable::NoTree)?;
+        let mut loader = Loader::new()?;
+        let (hooks, ring) = Hooks::attach(&mut loader, &base)?;
+        let events = watched(ring, Interest::READABLE);
+        let events =
+            events.map_err(|source| Unable::Refused { what: "its ring buffer cannot be waited on", source })?;
+        tokio::spawn(hear(events, tell));
+        Ok(Self { hooks, routes: Routes::new(loader), unshared: HashSet::new(), taken: BTreeMap::new() })
+    }
+}
+
+async fn hear(mut ring: AsyncFd<Ring>, tell: mpsc::UnboundedSender<Told>) {
+    while let Ok(mut guard) = ring.readable_mut().await {
+        // Before the read, or what comes during it would not wake us.
+        guard.clear_ready();
+        let news = guard.get_inner_mut().read();
+        if !news.is_empty() && tell.send(Told::Kernel(news)).is_err() {
+            return;
+        }
+    }
+}
+
+impl Executor {
+    /// Two runs may listen on the same port on this host.
+    pub(super) fn shares(&self) -> bool {
+        self.sharing.is_ok()
+    }
+
+    /// Before an app's process runs.
+    pub(super) fn prepare_sharing(&mut self, app: &AppName, spec: &AppSpec) {
+        let Ok(sharing) = &mut self.sharing else { return };
+        if spec.share_ports && sharing.unshared.is_empty() {
+            return;
+        }
+        let Some(id) = self.tree.app_id(app) else { return };
+        let changed = if spec.share_ports { sharing.unshared.remove(&id) } else { sharing.unshared.insert(id) };
+        if changed && let Err(error) = sharing.hooks.share(id, spec.share_ports) {
+            tracing::error!("{app}: share_ports = {}: {error}", spec.share_ports);
+        }
+    }
+
+    pub(super) fn heard(&mut self, news: Vec<Heard>, queue: &mut VecDeque<Event>) {
+        let flood = news.len() >= FLOOD;
+        let mut look = flood;
+        for news in news {
+            match news {
+                Heard::Listens { run: Some(cgroup), port, cookie } => match self.run_in(cgroup) {
+                    Some(run) => self.listens(run, Socket { port, cookie }, queue),
+                    None => tracing::debug!("port {port} is listened on by a run that is gone"),
+                },
+                Heard::Listens { run: None, .. } => look = true,
+                Heard::Taken { run, port, holder } => self.port_taken(run, port, holder),
+            }
+        }
+        if look {
+            self.find_listeners(queue);
+        }
+    }
+
+    fn run_in(&self, cgroup: u64) -> Option<Run> {
+        self.runs.iter().find(|(_, live)| live.cgroup_id == Some(cgroup)).map(|(run, _)| *run)
+    }
+
+    /// Asks the kernel for every listening socket, where it could not or did not tell.
+    fn find_listeners(&mut self, queue: &mut VecDeque<Event>) {
+        for listener in crate::sys::inet_diag::listeners().unwrap_or_default() {
+            let socket = Socket { port: listener.address.port(), cookie: listener.cookie };
+            if let Some(run) = listener.cgroup.and_then(|cgroup| self.run_in(cgroup)) {
+                self.listens(run, socket, queue);
+            }
+        }
+    }
+
+    /// A run has begun to listen.
+    fn listens(&mut self, run: Run, socket: Socket, queue: &mut VecDeque<Event>) {
+        let Some(live) = self.runs.get_mut(&run).filter(|live| !live.sockets.contains(&socket)) else { return };
+        live.sockets.push(socket);
+        // Without a pid the news of its start is still on the way; `await_ready` comes back to this.
+        if live.pid.is_none() || live.exit.is_some() {
+            return;
+        }
+        self.admit(run, socket);
+        if self.runs.get(&run).is_some_and(|live| live.ready && !live.draining) {
+            self.route(run);
+        }
+        self.listened(run, queue);
+    }
+
+    /// What was heard of a run before its process was known.
+    pub(super) fn catch_up(&mut self, run: Run, queue: &mut VecDeque<Event>) {
+        let Some(live) = self.runs.get(&run) else { return };
+        for socket in live.sockets.clone() {
+            self.admit(run, socket);
+        }
+        self.listened(run, queue);
+    }
+
+    fn listened(&mut self, run: Run, queue: &mut VecDeque<Event>) {
+        let Some(live) = self.runs.get(&run) else { return };
+        let ports: Vec<u16> = live.sockets.iter().map(|socket| socket.port).collect();
+        if !ports.is_empty() && self.watch.heard(run, &ports, clock::mono()) {
+            self.ready(run, queue);
+        }
+    }
+
+    /// Puts a socket among those of its address. It is routed once its run is.
+    fn admit(&mut self, run: Run, socket: Socket) {
+        let Ok(sharing) = &mut self.sharing else { return };
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        let turns = match live.spec.balance {
+            Balance::RoundRobin => Turns::RoundRobin,
+            Balance::Hash => Turns::Hash,
+            Balance::Off => return,
+        };
+        let pids = live.cgroup.procs().unwrap_or_default();
+        let found = match listening::find(&pids, socket.cookie) {
+            Ok(Some(found)) => found,
+            // Closed already.
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!("{}: port {}: its socket cannot be looked at: {error}", live.proc, socket.port);
+                return;
+            }
+        };
+        // A port that the kernel chose, or one that stays an instance's own.
+        if !found.reuses_port {
+            return;
+        }
+        let place = Place { netns: found.netns, address: found.address };
+        match sharing.routes.admit(place, found.fd.as_fd(), run.0, socket.cookie, turns) {
+            Ok(()) => {}
+            Err(why) => {
+                let text = format!("port {}: {why}", socket.port);
+                if !matches!(why, Refusal::Multipath) {
+                    tracing::warn!("{}: {text}", live.proc);
+                }
+                live.remarks.push(text);
+            }
+        }
+    }
+
+    /// The run takes new connections.
+    pub(super) fn route(&mut self, run: Run) {
+        let Ok(sharing) = &mut self.sharing else { return };
+        if let Err(error) = sharing.routes.route(run.0) {
+            tracing::error!("run {run} cannot be given connections: {error}");
+        }
+        if let Some(live) = self.runs.get(&run) {
+            sharing.taken.remove(&live.proc.instance);
+        }
+    }
+
+    /// The run takes no new connections, if anybody else does.
+    pub(super) fn unroute(&mut self, run: Run) {
+        if let Some(live) = self.runs.get_mut(&run) {
+            live.draining = true;
+        }
+        let Ok(sharing) = &mut self.sharing else { return };
+        if let Err(error) = sharing.routes.unroute(run.0) {
+            tracing::error!("run {run} goes on getting connections: {error}");
+        }
+    }
+
+    /// Who takes the connections of a run that drains.
+    pub(super) fn relief(&self, run: Run) -> Relief {
+        self.sharing.as_ref().map_or(Relief::Nobody, |sharing| sharing.routes.relief(run.0))
+    }
+
+    /// The run has ended; its sockets are closed.
+    pub(super) fn unshare(&mut self, run: Run) {
+        let Ok(sharing) = &mut self.sharing else { return };
+        if let Err(error) = sharing.routes.forget(run.0) {
+            tracing::error!("run {run}: its routes stay: {error}");
+        }
+    }
+
+    pub(super) fn forget_taken(&mut self, app: &AppName) {
+        if let Ok(sharing) = &mut self.sharing {
+            sharing.taken.retain(|instance, _| instance.app != *app);
+        }
+    }
+
+    fn port_taken(&mut self, cgroup: u64, port: u16, holder: u64) {
+        let Some(run) = self.run_in(cgroup) else { return };
+        let proc = self.runs[&run].proc.clone();
+        let holder = self.tree.app_of(holder).unwrap_or_else(|| "an app that is gone".to_owned());
+        self.say(proc.clone(), News::PortTaken { port, holder: holder.clone() });
+        if let Ok(sharing) = &mut self.sharing {
+            sharing.taken.insert(proc.instance, (port, holder));
+        }
+    }
+
+    fn say(&mut self, proc: ProcId, news: News) {
+        self.news.push((clock::now().wall, proc.instance.clone(), Some(proc), news));
+    }
+
+    /// What a person should know of an instance's ports.
+    pub(super) fn port_notes(&self, instance: &InstanceId, run: Option<Run>) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some((port, holder)) = self.sharing.as_ref().ok().and_then(|sharing| sharing.taken.get(instance)) {
+            notes.push(format!("port {port} belongs to app {holder}, and apps do not share ports"));
+        }
+        if let Some(live) = run.and_then(|run| self.runs.get(&run)) {
+            notes.extend(live.remarks.iter().cloned());
+        }
+        notes
+    }
+
+    /// Where a probe of this run is to connect from, so that it reaches this run and no sibling.
+    pub(super) fn aim(&mut self, run: Run, to: SocketAddr) -> Aim {
+        let Ok(sharing) = &mut self.sharing else { return Aim::Anybody };
+        let from = match From::loopback(to) {
+            Ok(from) => from,
+            Err(error) => {
+                tracing::warn!("run {run}: a probe cannot be aimed: {error}");
+                return Aim::Nobody;
+            }
+        };
+        match sharing.routes.aim(from.port, to, run.0) {
+            Ok(true) => Aim::At(from),
+            // Somebody else's answer would not be this run's.
+            Ok(false) if sharing.routes.is_ours(to) => Aim::Nobody,
+            Ok(false) => Aim::Anybody,
+            Err(error) => {
+                tracing::warn!("run {run}: a probe cannot be aimed: {error}");
+                Aim::Nobody
+            }
+        }
+    }
+
+    pub(super) fn aim_no_more(&mut self, from: u16) {
+        if let Ok(sharing) = &mut self.sharing {
+            sharing.routes.aim_no_more(from);
+        }
+    }
+}
