@@ -69,7 +69,7 @@ fn value_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "TEXT",
         Kind::Path => "PATH",
-        Kind::Words | Kind::Accounts => "LIST",
+        Kind::Words | Kind::Accounts | Kind::Listen => "LIST",
         Kind::Run => "PROGRAM",
         Kind::Bool => "true|false",
         Kind::Count { .. } => "N",

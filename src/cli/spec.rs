@@ -16,6 +16,7 @@ use crate::config::host::{self, Host, Missing, Named};
 use crate::config::raw::{RawApp, Value};
 use crate::config::resolve::{Authority, Context};
 use crate::config::{Errors, parse_toml, to_raw};
+use crate::model::listen::Listen;
 use crate::model::spec::{AppSpec, Identity};
 
 /// `--env`: variables, and at most one profile.
@@ -167,6 +168,7 @@ impl<'a> Machine<'a> {
             default_user: Some(&default_user),
             base_dir,
             cpus: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
+            unprivileged_port_start: unprivileged_port_start(),
             profile,
             // Not asked: the host answers, who knows the app's user too.
             lookup: &|_| None,
@@ -215,6 +217,12 @@ impl<'a> Machine<'a> {
         let spec = self.resolving(&directory, None, |context| host::resolve(&app, context, self))?;
         spec.map_err(|errors| read::config(&with_flags(errors, additions)))
     }
+}
+
+/// The first port that anybody may bind (ip(7)); 1024 before Linux 4.11.
+fn unprivileged_port_start() -> u16 {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    text.trim().parse().unwrap_or(1024)
 }
 
 /// For the bus.
@@ -288,6 +296,13 @@ impl Host for Machine<'_> {
                     format!("no directory {}", directory.display()),
                     "make it: the app's user must be able to write there",
                 );
+            }
+        }
+        for listen in named.listen {
+            let Listen::Path(path) = listen else { continue };
+            if let Some(directory) = Path::new(path).parent().filter(|directory| !directory.is_dir()) {
+                let problem = format!("no directory {} for {path}", directory.display());
+                fault("listen", problem, "make it: the app's user must be able to write there");
             }
         }
         missing

@@ -229,9 +229,18 @@ pub(super) fn accounts(key: &Key, node: &Node) -> Read<Vec<String>> {
     each(items, |item| account(key, item))
 }
 
-/// Variables that every app gets of stead: who it is, and where it says that it is ready.
-pub const RESERVED: [&str; 5] =
-    ["STEAD_APP", "STEAD_INSTANCE", "NODE_APP_INSTANCE", "NOTIFY_SOCKET", "NODE_CHANNEL_FD"];
+/// Variables that every app gets of stead: who it is, where it says that it is ready,
+/// and which sockets it is given.
+pub const RESERVED: [&str; 8] = [
+    "STEAD_APP",
+    "STEAD_INSTANCE",
+    "NODE_APP_INSTANCE",
+    "NOTIFY_SOCKET",
+    "NODE_CHANNEL_FD",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+];
 
 /// Variables. No message repeats a value.
 pub(super) fn env(_: &Key, node: &Node) -> Read<BTreeMap<String, String>> {

@@ -9,6 +9,7 @@ use super::raw::RawApp;
 use super::resolve::{Context, load_with, resolve_file_with, resolve_with};
 use super::source::Source;
 use crate::model::ids::AppName;
+use crate::model::listen::Listen;
 use crate::model::spec::{AppSpec, Identity};
 
 /// Whoever can look.
@@ -27,6 +28,7 @@ pub struct Named<'a> {
     pub env_file: Option<&'a str>,
     pub out_file: Option<&'a str>,
     pub error_file: Option<&'a str>,
+    pub listen: &'a [Listen],
 }
 
 /// One that is not there.

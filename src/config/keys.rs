@@ -74,6 +74,8 @@ pub enum Kind {
     Signal,
     Instances,
     Ready,
+    /// Ports, addresses and paths of sockets: a list, or one.
+    Listen,
     Umask,
     /// User or group: a name or a number.
     Account,
@@ -114,7 +116,7 @@ impl Key {
             Kind::Count { .. } | Kind::Instances => text.parse().map_or_else(|_| text.into(), Value::Int),
             Kind::Words if self.name == "capabilities" => list(&mut text.split(',').map(str::trim)),
             Kind::Words => list(&mut text.split_whitespace()),
-            Kind::Accounts => list(&mut text.split(',').map(str::trim)),
+            Kind::Accounts | Kind::Listen => list(&mut text.split(',').map(str::trim)),
             Kind::Text
             | Kind::Path
             | Kind::Run
@@ -161,6 +163,7 @@ impl Kind {
             Kind::Signal => "signal, as \"SIGTERM\"".to_owned(),
             Kind::Instances => "whole number from 1 to 1000, or \"max\"".to_owned(),
             Kind::Ready => "word, URL or list of texts".to_owned(),
+            Kind::Listen => "list of ports, addresses and paths".to_owned(),
             Kind::Umask => "octal digits in quotes, as \"022\"".to_owned(),
             Kind::Account => "name or number".to_owned(),
             Kind::Accounts => "list of names or numbers".to_owned(),
@@ -184,6 +187,7 @@ impl Kind {
             | Kind::Signal
             | Kind::Instances
             | Kind::Ready
+            | Kind::Listen
             | Kind::Account
             | Kind::Accounts
             | Kind::Env

@@ -15,6 +15,7 @@ pub mod excerpt;
 pub mod fields;
 pub mod host;
 pub mod keys;
+pub mod listen;
 pub mod parse;
 pub mod raw;
 pub mod reader;

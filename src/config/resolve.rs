@@ -10,6 +10,7 @@ use super::error::{Errors, Fault, nearest, quoted};
 use super::fields as f;
 use super::host::{Host, Named, name_given};
 use super::keys;
+use super::listen;
 use super::parse::{self, File};
 use super::raw::{RawApp, Value};
 use super::reader::Reader;
@@ -42,6 +43,8 @@ pub struct Context<'a> {
     pub base_dir: &'a str,
     /// What `instances = "max"` means.
     pub cpus: u32,
+    /// Ports below it are root's: net.ipv4.ip_unprivileged_port_start.
+    pub unprivileged_port_start: u16,
     /// `--env NAME`.
     pub profile: Option<&'a str>,
     /// The absolute path of a program by its bare name, as the caller's PATH has it. Asked for names without a slash
@@ -104,6 +107,7 @@ fn resolve_all(file: &File, ctx: &Context<'_>, host: Option<&dyn Host>) -> (Vec<
         let name = match attempt(raw, ctx, host) {
             Ok(spec) => {
                 let name = spec.name.clone();
+                faults.extend(listen::clash(raw, &spec, &specs));
                 specs.push(spec);
                 Some(name)
             }
@@ -190,6 +194,8 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
     let max_surge = r.read("max_surge", f::surge);
     let replace = r.read("replace", f::choice(REPLACE));
     let share_ports = r.read("share_ports", f::boolean);
+    let balance = r.read("balance", listen::balance);
+    let listen = r.read("listen", listen::listen(base));
     let ready_on = r.read("ready_on", |key, node| match ready_on(key, node)? {
         ReadyOn::Exec { mut argv } if cwd_known => {
             argv[0] = command::program_of(&places, &argv[0])?;
@@ -219,6 +225,7 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
             env_file: env_file.as_deref(),
             out_file: log.out_file.as_deref(),
             error_file: log.error_file.as_deref(),
+            listen: listen.as_deref().unwrap_or_default(),
         };
         for missing in host.missing(&named) {
             r.fault(missing.key, missing.problem, missing.mend);
@@ -240,6 +247,8 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
         max_surge: max_surge.unwrap_or(Surge::Count(1)),
         replace: replace.unwrap_or(Replace::Auto),
         share_ports: share_ports.unwrap_or_default(),
+        balance: balance.unwrap_or_default(),
+        listen: listen.unwrap_or_default(),
         ready_on: ready_on.unwrap_or(ReadyOn::Auto),
         start_timeout: start_timeout.unwrap_or_default(),
         drain_timeout: drain_timeout.unwrap_or_default(),

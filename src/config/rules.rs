@@ -1,6 +1,7 @@
 //! What cannot be judged of one key alone: rules between keys, and who may set what.
 //! Never: reads a value; `resolve` has done that.
 
+use super::listen;
 use super::reader::Reader;
 use super::resolve::{Authority, Context};
 use crate::model::spec::{AppSpec, Command, LogFormat, ReadyOn};
@@ -9,6 +10,7 @@ pub(super) fn check_authority(r: &mut Reader<'_>, spec: &AppSpec, ctx: &Context<
     if ctx.authority == Authority::Root {
         return;
     }
+    listen::check_ports(r, spec, ctx);
     let mut refuse = |key: &str, what: &str| {
         if r.has(key) {
             r.fault(key, format!("only root may set {what}"), "leave it out, or have root start the app");
@@ -54,6 +56,7 @@ pub(super) fn check_together(r: &mut Reader<'_>, spec: &AppSpec) {
             "\"message\" is for node and bun; use \"notify\" or \"listen\"",
         );
     }
+    listen::check_readiness(r, spec);
     let log = &spec.log;
     if log.error_file.is_some() && log.format != LogFormat::Raw {
         r.fault(

@@ -151,8 +151,31 @@ pub static SECTIONS: &[Section] = &[
                 "share_ports",
                 Kind::Bool,
                 Text("true"),
-                "Instances may listen on the same port",
-                "They cannot yet: an app that listens is replaced old-first, and a second instance on its port fails.",
+                "Instances share the ports they listen on, in the kernel",
+                "`false`: stead leaves the app's sockets alone, and the app is replaced old-first.",
+            ),
+            key(
+                "balance",
+                Kind::Choice(&["round-robin", "hash", "off"]),
+                Text("round-robin"),
+                "Which instance gets a connection to a shared port",
+                "`round-robin`: each ready instance in its turn. `hash`: by the client's address and port. `off`: the \
+                 kernel's own choice among all that listen, ready or not.",
+            ),
+            by(
+                Who::RootFor(
+                    "ports below `net.ipv4.ip_unprivileged_port_start`, paths where its user cannot make a file",
+                ),
+                key(
+                    "listen",
+                    Kind::Listen,
+                    Unset,
+                    "Sockets that stead makes and passes to the app, fd 3 and on, as systemd does",
+                    "`8080` is all addresses of the host; `127.0.0.1:8080`, `[::1]:8080`, `/run/api.sock` just that one. \
+                     The app finds `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`. The sockets outlive it: while an \
+                     instance restarts, connections wait. A path belongs to the app's user and group, mode 0660, and \
+                     is one socket for all instances; of the others each instance has its own.",
+                ),
             ),
             key(
                 "ready_on",

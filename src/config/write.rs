@@ -10,11 +10,13 @@ use super::raw::{KeyText, Value};
 use super::resolve::default_stop_signal;
 use super::rlimit;
 use crate::model::quantity::{Bytes, format_span};
-use crate::model::spec::{AppSpec, LogFormat, ReadyOn, Replace, Restart, StopScope};
+use crate::model::spec::{AppSpec, Balance, LogFormat, ReadyOn, Replace, Restart, StopScope};
 
 /// The words of `replace`, of `restart` and so on: one list for reading and writing.
 pub(super) const REPLACE: &[(&str, Replace)] =
     &[("auto", Replace::Auto), ("new-first", Replace::NewFirst), ("old-first", Replace::OldFirst)];
+pub(super) const BALANCE: &[(&str, Balance)] =
+    &[("round-robin", Balance::RoundRobin), ("hash", Balance::Hash), ("off", Balance::Off)];
 pub(super) const RESTART: &[(&str, Restart)] =
     &[("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
 pub(super) const STOP_SCOPE: &[(&str, StopScope)] = &[("main", StopScope::Main), ("all", StopScope::All)];
@@ -119,6 +121,8 @@ fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
         "max_surge" => Some(Value::Str(spec.max_surge.to_string())),
         "replace" => word(REPLACE, spec.replace),
         "share_ports" => Some(Value::Bool(spec.share_ports)),
+        "balance" => word(BALANCE, spec.balance),
+        "listen" => (!spec.listen.is_empty()).then(|| Value::texts(spec.listen.iter().map(ToString::to_string))),
         "ready_on" => Some(ready_on(&spec.ready_on)),
         "start_timeout" => span(spec.start_timeout),
         "drain_timeout" => span(spec.drain_timeout),

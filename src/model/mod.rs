@@ -6,6 +6,7 @@
 
 pub mod exit;
 pub mod ids;
+pub mod listen;
 pub mod logframe;
 pub mod quantity;
 pub mod request;

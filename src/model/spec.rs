@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ids::AppName;
+use super::listen::Listen;
 use super::quantity::{Bytes, CpuPercent, Surge};
 use super::signal::Signal;
 
@@ -28,6 +29,12 @@ pub struct AppSpec {
     pub max_surge: Surge,
     pub replace: Replace,
     pub share_ports: bool,
+    /// How the connections of a shared port are spread over the instances.
+    #[serde(default)]
+    pub balance: Balance,
+    /// Sockets that stead makes and passes, fd 3 and on in this order. No two overlap.
+    #[serde(default)]
+    pub listen: Vec<Listen>,
     pub ready_on: ReadyOn,
     pub start_timeout: Duration,
     pub drain_timeout: Duration,
@@ -104,6 +111,19 @@ pub enum Replace {
     OldFirst,
     /// New-first, unless stead knows that it cannot be: then old-first, and says so.
     Auto,
+}
+
+/// Which instance gets a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balance {
+    /// Each ready instance in its turn.
+    #[default]
+    RoundRobin,
+    /// By the client's address and port, over the ready instances.
+    Hash,
+    /// Whatever the kernel does by itself: by address and port, over everything that listens.
+    Off,
 }
 
 /// What makes a new run ready.

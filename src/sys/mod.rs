@@ -9,6 +9,7 @@ pub mod child;
 pub mod clone;
 pub mod identity;
 pub mod inet_diag;
+pub mod listener;
 pub mod memfd;
 pub mod open;
 pub mod pidfd;

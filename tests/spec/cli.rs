@@ -451,6 +451,7 @@ fn the_file_that_init_writes_is_right_and_so_is_what_its_comments_suggest() {
         default_user: Some("bob"),
         base_dir: "/srv",
         cpus: 4,
+        unprivileged_port_start: 1024,
         profile: None,
         lookup: &|name| Some(format!("/usr/bin/{name}")),
         is_file: &|path| path == "/srv/server.js" || path == "/srv/worker.py",

@@ -10,9 +10,10 @@ use stead::config::{
     Authority, Context, Errors, FILE_MAX, RawApp, Source, Value, diff, keys, load, parse_toml, resolve, resolve_file,
     to_raw, to_toml,
 };
+use stead::model::listen::Listen;
 use stead::model::quantity::{Bytes, Surge};
 use stead::model::signal::Signal;
-use stead::model::spec::{AppSpec, Identity, ReadyOn, Replace, StopScope};
+use stead::model::spec::{AppSpec, Balance, Identity, ReadyOn, Replace, StopScope};
 
 /// A machine with these files in it, and these programs in /usr/bin.
 struct Machine {
@@ -45,6 +46,7 @@ impl Machine {
             default_user: self.user,
             base_dir: "/srv",
             cpus: 4,
+            unprivileged_port_start: 1024,
             profile: self.profile,
             lookup: &lookup,
             is_file: &is_file,
@@ -89,7 +91,8 @@ fn one_key_is_enough() {
         (spec.max_surge, spec.replace, spec.ready_on.clone()),
         (Surge::Percent(25), Replace::Auto, ReadyOn::Auto)
     );
-    assert!(spec.process.no_new_privs && spec.share_ports);
+    assert!(spec.process.no_new_privs && spec.share_ports && spec.listen.is_empty());
+    assert_eq!(spec.balance, Balance::RoundRobin);
     assert_eq!((spec.process.umask, spec.max_restarts, spec.log.max_files), (0o022, 16, 8));
 }
 
@@ -597,7 +600,7 @@ fn every_key_of_the_table_is_written_where_it_says_something() {
         "name = \"a\"\nnamespace = \"web\"\nrun = \"server.js\"\nargs = [\"x\"]\ninterpreter_args = [\"-r\", \"y\"]\n\
          shown = \"s\"\ncwd = \"/\"\nenv_file = \".env\"\nuser = \"u\"\ngroup = \"g\"\ngroups = [\"h\"]\n\
          capabilities = [\"kill\"]\nno_new_privs = false\ninstances = 2\nmax_surge = 2\nreplace = \"new-first\"\n\
-         share_ports = false\nready_on = \"message\"\nstart_timeout = \"1s\"\ndrain_timeout = \"1s\"\n\
+         share_ports = false\nbalance = \"hash\"\nlisten = [\"80\"]\nready_on = \"message\"\nstart_timeout = \"1s\"\ndrain_timeout = \"1s\"\n\
          stop_signal = \"HUP\"\nstop_timeout = \"1s\"\nstop_scope = \"all\"\nrestart = \"never\"\n\
          restart_delay = \"1s\"\nmax_restarts = 1\nmin_uptime = \"2s\"\nmemory_max = \"2G\"\n\
          memory_swap_max = \"1M\"\nmax_memory_restart = \"1G\"\ncpu_max = \"50%\"\ncpu_weight = 50\ntasks_max = 9\n\
@@ -646,7 +649,7 @@ fn a_change_is_named_by_its_key_and_hides_variables() {
 
 /// Keys with values of their kind, any of them absent.
 fn some_keys() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
-    let choices: [(&str, &[&str]); 28] = [
+    let choices: [(&str, &[&str]); 30] = [
         (
             "run",
             &["\"server.js\"", "\"bin/tool\"", "\"sleep 1; x\"", "\"sleep '1'\"", "[\"npm\", \"start\"]", "\"node x\""],
@@ -663,6 +666,8 @@ fn some_keys() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
         ("max_surge", &["3", "\"100%\"", "\"7\""]),
         ("replace", &["\"auto\"", "\"old-first\""]),
         ("share_ports", &["true", "false"]),
+        ("balance", &["\"hash\"", "\"off\"", "\"round-robin\""]),
+        ("listen", &["8080", "\":80\"", "[\"[::1]:1\", 2]", "[\"x.sock\", \"/run//y\"]"]),
         ("ready_on", &["\"notify\"", "\"http://h/x\"", "\"tcp://[::1]:1\"", "[\"sleep\"]"]),
         ("start_timeout", &["\"0.5ms\"", "\"2.3s\"", "\"1.5d\""]),
         ("stop_signal", &["\"hup\"", "40", "2"]),
@@ -791,10 +796,95 @@ fn what_the_host_lacks_is_told_with_what_is_wrong_in_the_text() {
 
 #[test]
 fn variables_that_stead_sets_are_nobody_elses() {
-    for name in ["STEAD_APP", "STEAD_INSTANCE", "NODE_APP_INSTANCE", "NOTIFY_SOCKET", "NODE_CHANNEL_FD"] {
+    for name in ["STEAD_APP", "STEAD_INSTANCE", "NODE_APP_INSTANCE", "NOTIFY_SOCKET", "NODE_CHANNEL_FD", "LISTEN_FDS"] {
         let text = format!("[[app]]\nrun = \"server.js\"\nenv = {{ {name} = \"secret\" }}\n");
         let error = errors(&text);
         assert!(error.contains(&format!("`env.{name}`: stead sets this one itself")), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }
+}
+
+#[test]
+fn an_app_is_given_sockets_by_port_by_address_and_by_path() {
+    let listen = |value: &str| app(&format!("run = \"server.js\"\nlisten = {value}")).listen;
+    let list = |texts: &[&str]| texts.iter().map(|text| Listen::parse(text).unwrap()).collect::<Vec<_>>();
+    assert_eq!(listen("8080"), list(&["8080"]));
+    assert_eq!(listen("\":8080\""), list(&["8080"]));
+    let several = "[\"127.0.0.1:80\", \"[::1]:80\", \"/run/api.sock\", \"run/./b.sock\"]";
+    assert_eq!(listen(several), list(&["127.0.0.1:80", "[::1]:80", "/run/api.sock", "/srv/run/b.sock"]));
+    assert_eq!(listen("[]"), []);
+    assert_eq!(app("run = \"server.js\"\nbalance = \"off\"").balance, Balance::Off);
+}
+
+#[test]
+fn addresses_that_cannot_be_are_refused_each_at_its_place() {
+    assert_snapshot!(errors(
+        "[[app]]\nrun = \"server.js\"\nbalance = \"least\"\nlisten = [\"localhost:80\", \"8080\", \"127.0.0.1:8080\", 8080, \"../x.sock\", true]\n\
+         [[app]]\nrun = \"server.js\"\nbalance = \"random\"\nlisten = false\n"
+    ), @r#"
+    web.toml:3:11: `balance`: cannot be "least": stead does not count the connections of each instance
+      3 | balance = "least"
+        |           ^^^^^^^ use "round-robin", "hash" or "off"
+    web.toml:4:11: `listen`: "localhost" is not an address
+      4 | listen = ["localhost:80", "8080", "127.0.0.1:8080", 8080, "../x.sock", true]
+        |           ^^^^^^^^^^^^^^ names are not looked up: write the address, as "127.0.0.1:8080"
+    web.toml:4:35: `listen`: "127.0.0.1:8080" and "8080" would take the same connections
+      4 | listen = ["localhost:80", "8080", "127.0.0.1:8080", 8080, "../x.sock", true]
+        |                                   ^^^^^^^^^^^^^^^^ leave one of them out
+    web.toml:4:53: `listen`: "8080" is given twice
+      4 | listen = ["localhost:80", "8080", "127.0.0.1:8080", 8080, "../x.sock", true]
+        |                                                     ^^^^ leave one of them out
+    web.toml:4:59: `listen`: "/srv/../x.sock" has ".." in it
+      4 | listen = ["localhost:80", "8080", "127.0.0.1:8080", 8080, "../x.sock", true]
+        |                                                           ^^^^^^^^^^^ write the path without it
+    web.toml:4:72: `listen`: a list of addresses cannot hold a boolean
+      4 | listen = ["localhost:80", "8080", "127.0.0.1:8080", 8080, "../x.sock", true]
+        |                                                                        ^^^^ put it in quotes
+    web.toml:7:11: `balance`: unknown value "random"
+      7 | balance = "random"
+        |           ^^^^^^^^ use one of "round-robin", "hash", "off"
+    web.toml:8:10: `listen`: cannot be a boolean
+      8 | listen = false
+        |          ^^^^^ use a list of ports, addresses and paths
+    "#);
+}
+
+#[test]
+fn being_ready_by_a_passed_socket_is_no_news() {
+    assert_snapshot!(errors(
+        "[[app]]\nrun = \"server.js\"\nlisten = 8080\nready_on = \"listen\"\n\
+         [[app]]\nrun = \"worker.py\"\nlisten = 8081\nready_on = \"tcp://127.0.0.1:8081\"\n"
+    ), @r#"
+    web.toml:4:12: `ready_on`: the app gets its sockets from stead (`listen`), so it would never be seen to begin to listen
+      4 | ready_on = "listen"
+        |            ^^^^^^^^ use "auto", "notify" or an http:// URL that it answers
+    web.toml:8:12: `ready_on`: stead listens there before the app runs (`listen`), so it would be ready at once
+      8 | ready_on = "tcp://127.0.0.1:8081"
+        |            ^^^^^^^^^^^^^^^^^^^^^^ use "auto", "notify" or an http:// URL that it answers
+    "#);
+    app("run = \"server.js\"\nlisten = 8080\nready_on = \"tcp://127.0.0.1:9000\"");
+}
+
+#[test]
+fn two_apps_of_a_file_cannot_have_one_address() {
+    assert_snapshot!(errors(
+        "[[app]]\nrun = \"server.js\"\nlisten = 8080\n[[app]]\nrun = \"worker.py\"\nlisten = [\"127.0.0.1:8080\"]\n"
+    ), @r#"
+    web.toml:6:10: `listen`: "127.0.0.1:8080" is what app "server" listens on
+      6 | listen = ["127.0.0.1:8080"]
+        |          ^^^^^^^^^^^^^^^^^^ give one of them another address
+    "#);
+}
+
+#[test]
+fn low_ports_are_given_by_root_only() {
+    let owner = Machine { authority: Authority::Owner, ..machine() };
+    let keys = |port: u16| format!("run = \"server.js\"\nlisten = [\"/run/x.sock\", \"127.0.0.1:{port}\"]");
+    assert_snapshot!(owner.app(&keys(80)).unwrap_err(), @r#"
+    web.toml:3:10: `listen`: only root may set port 80, which is below 1024
+      3 | listen = ["/run/x.sock", "127.0.0.1:80"]
+        |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ choose a higher one, or have root start the app
+    "#);
+    owner.app(&keys(1024)).unwrap();
+    app(&keys(80));
 }

@@ -48,6 +48,8 @@ pub fn spec(name: &str) -> AppSpec {
         max_surge: Surge::Percent(25),
         replace: Replace::Auto,
         share_ports: true,
+        balance: Balance::RoundRobin,
+        listen: vec![],
         ready_on: ReadyOn::Auto,
         start_timeout: secs(30),
         drain_timeout: secs(10),
