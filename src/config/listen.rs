@@ -39,7 +39,7 @@ pub(super) fn listen(base: &str) -> impl Fn(&Key, &Node) -> Read<Vec<Listen>> + 
         for item in items {
             match item_of(base, item, &found) {
                 Ok(listen) => found.push(listen),
-                Err(fault) => faults.push(fault),
+                Err(wrong) => faults.extend(wrong),
             }
         }
         if found.len() > LISTEN_MAX {
@@ -49,8 +49,8 @@ pub(super) fn listen(base: &str) -> impl Fn(&Key, &Node) -> Read<Vec<Listen>> + 
     }
 }
 
-fn item_of(base: &str, item: &Node, before: &[Listen]) -> Result<Listen, Fault> {
-    let wrong = |problem: String, mend: String| Fault::new(item.span.clone(), problem, mend);
+fn item_of(base: &str, item: &Node, before: &[Listen]) -> Read<Listen> {
+    let wrong = |problem: String, mend: String| vec![Fault::new(item.span.clone(), problem, mend)];
     let text = match &item.value {
         Value::Str(text) if is_path(text) => absolute(base, text),
         Value::Str(text) => text.clone(),

@@ -58,13 +58,13 @@ impl Listen {
                 _ => Ok(Listen::Address(address)),
             };
         }
+        if let Some((scheme, _)) = text.split_once(":/") {
+            return bad(format!("\"{scheme}:\" has no meaning here"), "write the address or the path alone");
+        }
         match text.rsplit_once(':') {
             _ if text.parse::<IpAddr>().is_ok() => bad(format!("\"{text}\" has no port"), MEND),
             _ if text.starts_with('@') => {
                 bad("an abstract socket has no owner and no mode", "use the path of a socket")
-            }
-            Some((scheme, rest)) if rest.starts_with('/') => {
-                bad(format!("\"{scheme}:\" has no meaning here"), "write the address or the path alone")
             }
             Some((host, digits)) if host.parse::<IpAddr>().is_ok() && digits.bytes().all(|b| b.is_ascii_digit()) => {
                 port(digits).and_then(|_| bad(format!("\"{text}\" is not an address and a port"), MEND))
