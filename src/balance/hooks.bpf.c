@@ -29,7 +29,7 @@ struct owner {
 
 struct socket {
 	struct port port;
-	__u64 app;
+	__u64 app; // 0: the port may be another app's too, at another address
 	__u64 run; // cgroup id of `<slot>@<run>`
 };
 
@@ -118,17 +118,30 @@ static __always_inline int before_bind(struct bpf_sock_addr *at)
 	struct who me;
 	int share = 1;
 
-	// Port 0 asks for a port that nobody has.
-	if (at->type != SOCK_STREAM || at->protocol != IPPROTO_TCP || !at->user_port || !who(&me))
+	if (at->type != SOCK_STREAM || at->protocol != IPPROTO_TCP || !who(&me))
 		return 1;
-	struct port port = { .netns = bpf_get_netns_cookie(at), .number = bpf_ntohs(at->user_port) };
-	struct owner *owner = bpf_map_lookup_elem(&owners, &port);
+	__u64 cookie = bpf_get_socket_cookie(at);
+	struct socket asks = {
+		.port = { .netns = bpf_get_netns_cookie(at), .number = bpf_ntohs(at->user_port) },
+		.run = me.run,
+	};
+	if (!asks.port.number) {
+		// Left alone: the kernel chooses a port that is free, at this address if not at all.
+		bpf_map_update_elem(&sockets, &cookie, &asks, BPF_ANY);
+		return 1;
+	}
+	struct owner *owner = bpf_map_lookup_elem(&owners, &asks.port);
 	if (owner && owner->sockets && owner->app != me.app) {
-		struct news told = { .kind = TAKEN, .app = me.app, .run = me.run, .port = port.number, .holder = owner->app };
+		struct news told = {
+			.kind = TAKEN, .app = me.app, .run = me.run, .port = asks.port.number, .holder = owner->app
+		};
 		tell(&told);
+		bpf_map_update_elem(&sockets, &cookie, &asks, BPF_ANY);
 		share = 0;
-	} else if (bpf_map_lookup_elem(&unshared, &me.app)) {
-		return 1;
+	} else {
+		bpf_map_delete_elem(&sockets, &cookie); // of an earlier try of this socket
+		if (bpf_map_lookup_elem(&unshared, &me.app))
+			return 1;
 	}
 	bpf_setsockopt(at, SOL_SOCKET, SO_REUSEPORT, &share, sizeof share);
 	return 1;
@@ -146,7 +159,7 @@ int bind6(struct bpf_sock_addr *at)
 	return before_bind(at);
 }
 
-// The port is the socket's. 0 takes it away again: only if another app was given it between the two hooks.
+// The port is the socket's. 0 takes it away again: another app was given the port between the two hooks.
 static __always_inline int after_bind(struct bpf_sock *sock)
 {
 	struct who me;
@@ -168,11 +181,15 @@ static __always_inline int after_bind(struct bpf_sock *sock)
 	if (owner) {
 		if (!owner->sockets)
 			owner->app = me.app;
-		// Another address of a port that is another app's: allowed, but never shared.
-		if (owner->app != me.app)
-			bound.app = 0;
-		else
+		if (owner->app == me.app) {
 			__sync_fetch_and_add(&owner->sockets, 1);
+		} else {
+			// Not shared, so it is another address of the port, which is nobody's business.
+			struct socket *asked = bpf_map_lookup_elem(&sockets, &cookie);
+			if (!asked || asked->app)
+				return 0;
+			bound.app = 0;
+		}
 	}
 	bpf_map_update_elem(&sockets, &cookie, &bound, BPF_ANY);
 	return 1;
