@@ -14,6 +14,7 @@ use super::account::Account;
 use super::link::{FromHolder, Link};
 use super::listen::{ListenWatch, PortMemory};
 use super::output::Output;
+use super::passed::Passed;
 use super::spawn::Prepared;
 use super::tree::Tree;
 use crate::core::effect::{Effect, News};
@@ -62,6 +63,8 @@ pub enum Told {
     },
     /// Specs were checked on this host; they are deployed, or refused.
     Checked(Box<super::asks::Checked>),
+    /// Sockets were made, or cannot be.
+    Made(Box<super::passed::Made>),
     /// Specs that a person wants a plan for.
     ToPlan(Box<super::asks::ToPlan>),
 }
@@ -116,6 +119,7 @@ pub struct Executor {
     pub(super) runs: BTreeMap<Run, Live>,
     pub(super) accounts: BTreeMap<AppName, (Identity, Account)>,
     pub(super) watch: ListenWatch,
+    pub(super) passed: Passed,
     pub(super) ports: PortMemory,
     pub(super) ports_changed: bool,
     /// Ports outside this range were chosen by a person (ip_local_port_range).
@@ -142,6 +146,7 @@ impl Executor {
     pub fn new(
         tree: Tree,
         output: Output,
+        passed: Passed,
         ports: PortMemory,
         ephemeral: std::ops::RangeInclusive<u16>,
         notify_path: String,
@@ -153,6 +158,7 @@ impl Executor {
             runs: BTreeMap::new(),
             accounts: BTreeMap::new(),
             watch: ListenWatch::default(),
+            passed,
             ports,
             ports_changed: false,
             ephemeral,
@@ -291,7 +297,7 @@ impl Executor {
             }
             Told::Log(report) => self.log_report(report, link),
             Told::Probe { run } => self.probe(run, link),
-            Told::Checked(_) | Told::ToPlan(_) => unreachable!("the driver takes these"),
+            Told::Checked(_) | Told::Made(_) | Told::ToPlan(_) => unreachable!("the driver takes these"),
         }
     }
 
@@ -392,6 +398,7 @@ impl Executor {
     pub fn close(&mut self) {
         self.write_news();
         self.clear_litter();
+        self.remove_socket_files();
         self.output.sync();
         self.tree.remove();
     }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::driver::Driver;
-use super::executor::{Executor, PROBE, Probe, Told};
+use super::executor::{Executor, Live, PROBE, Probe, Told};
 use super::exits::wait_until_empty;
 use super::link::Link;
 use super::listen::Rule;
@@ -31,7 +31,8 @@ impl Executor {
             ReadyOn::Instant => self.ready(run, queue),
             ReadyOn::Listen => self.watch.add(run, Rule::Any, now),
             ReadyOn::Auto => {
-                let rule = self.ports.rule(&live.proc.instance, live.revision, now);
+                let given = !live.spec.listen.is_empty();
+                let rule = self.ports.rule(&live.proc.instance, live.revision, given, now);
                 self.watch.add(run, rule, now);
             }
             // Somebody else brings the news: the notify socket, the IPC channel.
@@ -62,8 +63,7 @@ impl Executor {
         self.watch.remove(run);
         // An app that is ready at once has not had the time to listen.
         if live.spec.ready_on != ReadyOn::Instant {
-            let pid = live.pid.unwrap_or_default();
-            let ports = listening().ports(live.cgroup_id, pid);
+            let ports = live.own_ports(&listening());
             if !ports.is_empty() && !live.listens {
                 live.listens = true;
                 queue.push_back(Event::Listens { proc: live.proc.clone() });
@@ -83,7 +83,7 @@ impl Executor {
         let listening = listening();
         let runs = &self.runs;
         let ready = self.watch.look(now, |run| match runs.get(&run) {
-            Some(live) => listening.ports(live.cgroup_id, live.pid.unwrap_or_default()),
+            Some(live) => live.own_ports(&listening),
             None => Vec::new(),
         });
         for run in ready {
@@ -181,8 +181,10 @@ impl Driver {
         let executor = &mut self.executor;
         let mut listening = None;
         for live in executor.runs.values_mut().filter(|live| live.exit.is_none() && !live.listens) {
-            let Some(pid) = live.pid else { continue };
-            let ports = listening.get_or_insert_with(self::listening).ports(live.cgroup_id, pid);
+            if live.pid.is_none() {
+                continue;
+            }
+            let ports = live.own_ports(listening.get_or_insert_with(self::listening));
             if !ports.is_empty() {
                 live.listens = true;
                 self.queue.push_back(Event::Listens { proc: live.proc.clone() });
@@ -214,6 +216,15 @@ pub fn listening() -> Listening {
     listening
 }
 
+impl Live {
+    /// The ports it listens on by itself. Those that it was given were there before it was.
+    fn own_ports(&self, listening: &Listening) -> Vec<u16> {
+        let mut ports = listening.ports(self.cgroup_id, self.pid.unwrap_or_default());
+        ports.retain(|port| self.spec.listen.iter().all(|given| given.port() != Some(*port)));
+        ports
+    }
+}
+
 impl Listening {
     /// In order, each once.
     pub fn ports(&self, cgroup: Option<u64>, pid: i32) -> Vec<u16> {
@@ -225,6 +236,15 @@ impl Listening {
                 inodes.iter().filter_map(|inode| self.by_inode.get(inode).copied()).collect()
             }
         };
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+
+    /// With those that it was given.
+    pub fn ports_with(&self, cgroup: Option<u64>, pid: i32, given: Vec<u16>) -> Vec<u16> {
+        let mut ports = self.ports(cgroup, pid);
+        ports.extend(given);
         ports.sort_unstable();
         ports.dedup();
         ports
