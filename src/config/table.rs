@@ -172,8 +172,8 @@ pub static SECTIONS: &[Section] = &[
                     Unset,
                     "Sockets that stead makes and passes to the app, fd 3 and on, as systemd does",
                     "`8080` is all addresses of the host; `127.0.0.1:8080`, `[::1]:8080`, `/run/api.sock` just that one. \
-                     The app finds `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`. The sockets outlive it: while an \
-                     instance restarts, connections wait. A path belongs to the app's user and group, mode 0660, and \
+                     The app finds `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`. While an instance crashes or \
+                     restarts, connections wait; once it is stopped, they are refused. A path belongs to the app's user and group, mode 0660, and \
                      is one socket for all instances; of the others each instance has its own.",
                 ),
             ),

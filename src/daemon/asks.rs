@@ -13,6 +13,7 @@ use super::describe::{Measured, detail, row};
 use super::driver::Driver;
 use super::executor::Told;
 use super::output::logs_of;
+use super::sockets::Rights;
 use super::{account, clock, doctor};
 use crate::api::{AppDetail, Ask, Caller, Job, LogQuery, PlanLine, RawApp, Refusal};
 use crate::config::{self, Authority, Context};
@@ -20,7 +21,8 @@ use crate::core::plan::{PlanAction, PlanLine as CorePlanLine};
 use crate::logs::follow::{Query, Selection};
 use crate::logs::source::Wanted;
 use crate::metrics::sampler::{Fds, Target};
-use crate::model::ids::{AppName, InstanceId, Run};
+use crate::model::ids::{AppName, InstanceId};
+use crate::model::listen::Listen;
 use crate::model::logframe::LogStream;
 use crate::model::request::Request;
 use crate::model::selector::Selector;
@@ -31,8 +33,10 @@ use crate::sys::{identity, listener};
 /// Specs that were looked at on this host, on their way to being deployed.
 #[derive(Debug)]
 pub struct Checked {
-    specs: Result<Sound, Refusal>,
-    answer: oneshot::Sender<Result<Job, Refusal>>,
+    pub(super) specs: Result<Sound, Refusal>,
+    /// For the files of sockets.
+    pub(super) rights: Rights,
+    pub(super) answer: oneshot::Sender<Result<Job, Refusal>>,
 }
 
 /// Specs to be compared with what runs.
@@ -43,7 +47,7 @@ pub struct ToPlan {
 }
 
 /// Specs that can run here, and whom each app runs as.
-type Sound = (Vec<AppSpec>, Vec<(AppName, Identity, Account)>);
+pub(super) type Sound = (Vec<AppSpec>, Vec<(AppName, Identity, Account)>);
 
 /// An app, and those of its instances that a person pointed at.
 type Chosen = (Arc<AppView>, Vec<InstanceView>);
@@ -64,7 +68,8 @@ impl Driver {
                 let tell = self.executor.tell.clone();
                 tokio::task::spawn_blocking(move || {
                     let specs = check(&apps, caller);
-                    let _ = tell.send(Told::Checked(Box::new(Checked { specs, answer })));
+                    let rights = if caller.uid == 0 { Rights::Root } else { Rights::User };
+                    let _ = tell.send(Told::Checked(Box::new(Checked { specs, rights, answer })));
                 });
             }
             Ask::Plan { apps, caller, answer } => {
@@ -88,8 +93,14 @@ impl Driver {
         }
     }
 
-    /// The specs stood the test, or not.
+    /// The specs stood the test, or not. Sockets that they need are made first.
     pub(super) fn checked(&mut self, checked: Checked) {
+        if let Some(checked) = self.executor.try_addresses(checked) {
+            self.deploy(checked);
+        }
+    }
+
+    pub(super) fn deploy(&mut self, checked: Checked) {
         match checked.specs {
             Ok((specs, accounts)) => {
                 self.executor.accounts.clear();
@@ -216,7 +227,7 @@ impl Driver {
         chosen: &[Chosen],
         fds: Fds,
     ) -> impl Future<Output = HashMap<InstanceId, Measured>> + Send + 'static {
-        let mut wanted: Vec<(InstanceId, Run, Option<u64>, Option<String>)> = Vec::new();
+        let mut wanted = Vec::new();
         let mut targets = Vec::new();
         for slot in chosen.iter().flat_map(|(_, slots)| slots) {
             let Some(run) = slot.procs.first().map(|proc| proc.proc.run) else { continue };
@@ -224,7 +235,8 @@ impl Driver {
             let Some(pid) = live.pid else { continue };
             live.sampled = true;
             targets.push(Target { key: run.0, pid, started: live.started, cgroups: live.figures.clone() });
-            wanted.push((slot.instance.clone(), run, live.cgroup_id, self.executor.tree.shown(&live.proc)));
+            let given: Vec<u16> = live.spec.listen.iter().filter_map(Listen::port).collect();
+            wanted.push((slot.instance.clone(), live.cgroup_id, given, self.executor.tree.shown(&live.proc)));
         }
         let sampler = Arc::clone(&self.sampler);
         let ended = std::mem::take(&mut self.executor.ended);
@@ -240,8 +252,8 @@ impl Driver {
                 .into_iter()
                 .zip(figures)
                 .zip(pids)
-                .map(|(((instance, _, cgroup_id, cgroup), figures), pid)| {
-                    let ports = by_cgroup.ports(cgroup_id, pid);
+                .map(|(((instance, cgroup_id, given, cgroup), figures), pid)| {
+                    let ports = by_cgroup.ports_with(cgroup_id, pid, given);
                     (instance, Measured { figures: Some(figures), ports, cgroup })
                 })
                 .collect()

@@ -35,7 +35,7 @@ pub struct Driver {
     pub(super) world: World,
     store: Store,
     pub(super) executor: Executor,
-    link: Link,
+    pub(super) link: Link,
     jobs: HashMap<JobId, Waiting>,
     next_job: u64,
     pub(super) queue: VecDeque<Event>,
@@ -84,6 +84,9 @@ impl Driver {
         mut asks: mpsc::Receiver<Ask>,
         mut told: mpsc::UnboundedReceiver<Told>,
     ) -> Result<(), LinkError> {
+        // What was saved is brought up before anybody asks for more.
+        self.queue.push_back(Event::Deadline);
+        self.settle();
         while !self.exit {
             let deadline = self.deadline();
             tokio::select! {
@@ -122,6 +125,7 @@ impl Driver {
     fn told(&mut self, told: Told) {
         match told {
             Told::Checked(checked) => self.checked(*checked),
+            Told::Made(made) => self.made(*made),
             Told::ToPlan(to_plan) => self.to_plan(*to_plan),
             told => self.executor.told(told, &mut self.link, &mut self.queue),
         }
@@ -141,7 +145,7 @@ impl Driver {
         if self.executor.take_ports_changed() {
             self.save();
         }
-        self.snapshots.send_if_modified(|old| {
+        let changed = self.snapshots.send_if_modified(|old| {
             let new = self.world.snapshot();
             // A view that did not change is the same one.
             let same = old.apps.iter().zip(&new.apps).all(|(old, new)| Arc::ptr_eq(old, new));
@@ -151,6 +155,7 @@ impl Driver {
             }
             changed
         });
+        self.drop_sockets(changed);
     }
 
     fn carry_out(&mut self, now: Now, effects: &mut Vec<Effect>) {

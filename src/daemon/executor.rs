@@ -15,6 +15,7 @@ use super::account::Account;
 use super::link::{FromHolder, Link};
 use super::listen::{ListenWatch, PortMemory};
 use super::output::Output;
+use super::passed::Passed;
 use super::probe::Aim;
 use super::sharing::{Sharing, Socket};
 use super::spawn::Prepared;
@@ -78,6 +79,8 @@ pub enum Told {
     },
     /// Specs were checked on this host; they are deployed, or refused.
     Checked(Box<super::asks::Checked>),
+    /// Sockets were made, or cannot be.
+    Made(Box<super::passed::Made>),
     /// Specs that a person wants a plan for.
     ToPlan(Box<super::asks::ToPlan>),
 }
@@ -139,6 +142,7 @@ pub struct Executor {
     pub(super) runs: BTreeMap<Run, Live>,
     pub(super) accounts: BTreeMap<AppName, (Identity, Account)>,
     pub(super) watch: ListenWatch,
+    pub(super) passed: Passed,
     pub(super) ports: PortMemory,
     pub(super) ports_changed: bool,
     /// Ports outside this range were chosen by a person (ip_local_port_range).
@@ -167,6 +171,7 @@ impl Executor {
     pub fn new(
         tree: Tree,
         output: Output,
+        passed: Passed,
         ports: PortMemory,
         ephemeral: std::ops::RangeInclusive<u16>,
         notify_path: String,
@@ -179,6 +184,7 @@ impl Executor {
             runs: BTreeMap::new(),
             accounts: BTreeMap::new(),
             watch: ListenWatch::default(),
+            passed,
             ports,
             ports_changed: false,
             ephemeral,
@@ -325,7 +331,7 @@ impl Executor {
             // One that has given up meanwhile lets go of the socket, and says so.
             Told::Aim { run, to, answer } => drop(answer.send(self.aim(run, to))),
             Told::Aimed { from } => self.aim_no_more(from),
-            Told::Checked(_) | Told::ToPlan(_) => unreachable!("the driver takes these"),
+            Told::Checked(_) | Told::Made(_) | Told::ToPlan(_) => unreachable!("the driver takes these"),
         }
     }
 
@@ -426,6 +432,7 @@ impl Executor {
     pub fn close(&mut self) {
         self.write_news();
         self.clear_litter();
+        self.remove_socket_files();
         self.output.sync();
         self.tree.remove();
     }

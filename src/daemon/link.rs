@@ -66,8 +66,8 @@ pub struct Link {
     buffer: Vec<u8>,
     /// Requests that nobody waits for: sent when the loop has nothing more urgent to do.
     later: Vec<Request>,
-    /// Requests that the holder had no room for yet, in order.
-    outbox: VecDeque<Vec<u8>>,
+    /// Requests that the holder had no room for yet, in order, each with the fd that goes with it.
+    outbox: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
     /// Watched for room only while something is in the outbox: otherwise each message that the holder takes wakes us.
     room: Option<AsyncFd<OwnedFd>>,
     /// SIGTERM came while an answer was waited for.
@@ -129,8 +129,8 @@ impl Link {
     }
 
     fn send_outbox(&mut self) -> Result<(), LinkError> {
-        while let Some(bytes) = self.outbox.front() {
-            match socket::send(self.socket.as_fd(), bytes, &[]) {
+        while let Some((bytes, fd)) = self.outbox.front() {
+            match send(&self.socket, bytes, fd.as_ref()) {
                 Ok(()) => drop(self.outbox.pop_front()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.room.is_none() {
@@ -205,7 +205,11 @@ impl Link {
     }
 
     pub fn request(&mut self, request: &Request) {
-        if let Err(error) = self.push(request.encode()) {
+        self.request_with(request, None);
+    }
+
+    fn request_with(&mut self, request: &Request, fd: Option<OwnedFd>) {
+        if let Err(error) = self.push(request.encode(), fd) {
             // `receive` meets what is wrong with the socket, and ends the daemon with it.
             tracing::error!("the socket to the holder: {error}");
         }
@@ -221,7 +225,7 @@ impl Link {
         if let Request::Spawn { plan, .. } = request {
             self.plans.insert(token, *plan);
         }
-        self.push(bytes).inspect_err(|_| drop(self.plans.remove(&token))).map_err(|error| {
+        self.push(bytes, None).inspect_err(|_| drop(self.plans.remove(&token))).map_err(|error| {
             // EMSGSIZE and ENOBUFS: this message, and only it, is too large for the socket here.
             format!("its arguments and environment cannot be given to the holder: {error}")
         })
@@ -243,6 +247,16 @@ impl Link {
     /// At the end of the loop's turn.
     pub fn forget(&mut self, token: u64) {
         self.later.push(Request::Forget { token });
+    }
+
+    /// Gives an fd away: the holder keeps it under this name, and ours is closed once it has been sent.
+    pub fn give(&mut self, name: String, fd: OwnedFd) {
+        self.request_with(&Request::Store { name }, Some(fd));
+    }
+
+    /// Has the holder close what it keeps under this name.
+    pub fn take_back(&mut self, name: String) {
+        self.request(&Request::Drop { name });
     }
 
     /// Gives the holder a copy of an fd to keep. Only at start, when nothing else is under way.
@@ -278,16 +292,21 @@ impl Link {
         }
     }
 
-    fn push(&mut self, bytes: Vec<u8>) -> io::Result<()> {
+    fn push(&mut self, bytes: Vec<u8>, fd: Option<OwnedFd>) -> io::Result<()> {
         if self.outbox.is_empty() {
-            match socket::send(self.socket.as_fd(), &bytes, &[]) {
+            match send(&self.socket, &bytes, fd.as_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 sent => return sent,
             }
         }
-        self.outbox.push_back(bytes);
+        self.outbox.push_back((bytes, fd));
         Ok(())
     }
+}
+
+fn send(socket: &AsyncFd<OwnedFd>, bytes: &[u8], fd: Option<&OwnedFd>) -> io::Result<()> {
+    let fds: Vec<_> = fd.into_iter().map(AsFd::as_fd).collect();
+    socket::send(socket.as_fd(), bytes, &fds)
 }
 
 fn exit_of(exit: protocol::Exit) -> Exit {

@@ -41,11 +41,12 @@ pub struct PortMemory {
 }
 
 impl PortMemory {
-    /// What `auto` asks of a new proc (architecture section 4).
-    pub fn rule(&self, instance: &InstanceId, revision: Revision, started: Mono) -> Rule {
+    /// What `auto` asks of a new proc (architecture section 4). One that is `given` sockets need not listen by itself,
+    /// whatever the app did before.
+    pub fn rule(&self, instance: &InstanceId, revision: Revision, given: bool, started: Mono) -> Rule {
         match self.ready.get(&instance.app).and_then(|slots| slots.get(&instance.slot.0)) {
             Some((known, ports)) if *known == revision && !ports.is_empty() => Rule::All(ports.clone()),
-            _ if self.listened.contains(&instance.app) => Rule::Any,
+            _ if self.listened.contains(&instance.app) && !given => Rule::Any,
             _ => Rule::AnyOrAlive { until: started + ALIVE },
         }
     }
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn a_program_that_never_listens_is_ready_after_a_second() {
         let mut watch = ListenWatch::default();
-        watch.add(Run(1), PortMemory::default().rule(&slot(0), Revision(1), ms(0)), ms(0), News::Sought);
+        watch.add(Run(1), PortMemory::default().rule(&slot(0), Revision(1), false, ms(0)), ms(0), News::Sought);
         assert!(watch.look(ms(999), |_| vec![]).is_empty());
         assert!(watch.next_look().unwrap() <= ms(1000));
         assert_eq!(watch.look(ms(1000), |_| vec![]), [Run(1)]);
@@ -191,11 +192,12 @@ mod tests {
         assert!(memory.became_ready(&slot(0), Revision(1), &[80, 443, 40_000], &(32_768..=60_999)));
         assert!(!memory.became_ready(&slot(0), Revision(1), &[80, 443], &(32_768..=60_999)));
         // A sibling may have a port of its own.
-        assert_eq!(memory.rule(&slot(1), Revision(1), ms(0)), Rule::Any);
-        assert_eq!(memory.rule(&slot(0), Revision(1), ms(0)), Rule::All(vec![80, 443]));
-        assert_eq!(memory.rule(&slot(0), Revision(2), ms(0)), Rule::Any);
+        assert_eq!(memory.rule(&slot(1), Revision(1), false, ms(0)), Rule::Any);
+        assert_eq!(memory.rule(&slot(0), Revision(1), false, ms(0)), Rule::All(vec![80, 443]));
+        assert_eq!(memory.rule(&slot(0), Revision(2), false, ms(0)), Rule::Any);
+        assert_eq!(memory.rule(&slot(0), Revision(2), true, ms(0)), Rule::AnyOrAlive { until: ms(1000) });
         let mut watch = ListenWatch::default();
-        watch.add(Run(2), memory.rule(&slot(0), Revision(1), ms(0)), ms(0), News::Sought);
+        watch.add(Run(2), memory.rule(&slot(0), Revision(1), false, ms(0)), ms(0), News::Sought);
         assert!(watch.look(ms(5000), |_| vec![80]).is_empty());
         assert_eq!(watch.look(ms(5001), |_| vec![443, 80]), [Run(2)]);
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::driver::Driver;
-use super::executor::{Executor, PROBE, Probe, Told};
+use super::executor::{Executor, Live, PROBE, Probe, Told};
 use super::exits::wait_until_empty;
 use super::link::Link;
 use super::listen::{News, Rule};
@@ -36,7 +36,8 @@ impl Executor {
             ReadyOn::Instant => self.ready(run, queue),
             ReadyOn::Listen => self.watch.add(run, Rule::Any, now, news),
             ReadyOn::Auto => {
-                let rule = self.ports.rule(&live.proc.instance, live.revision, now);
+                let given = !live.spec.listen.is_empty();
+                let rule = self.ports.rule(&live.proc.instance, live.revision, given, now);
                 self.watch.add(run, rule, now, news);
             }
             // Somebody else brings the news: the notify socket, the IPC channel.
@@ -69,12 +70,9 @@ impl Executor {
         // An app that is ready at once has not had the time to listen.
         if live.spec.ready_on != ReadyOn::Instant {
             let ports = if self.sharing.is_ok() {
-                let mut ports: Vec<u16> = live.sockets.iter().map(|socket| socket.port).collect();
-                ports.sort_unstable();
-                ports.dedup();
-                ports
+                live.heard_ports()
             } else {
-                let ports = listening().ports(live.cgroup_id, live.pid.unwrap_or_default());
+                let ports = live.own_ports(&listening());
                 if !ports.is_empty() && !live.listens {
                     live.listens = true;
                     queue.push_back(Event::Listens { proc: live.proc.clone() });
@@ -100,8 +98,8 @@ impl Executor {
         let listening = if self.shares() { Listening::default() } else { listening() };
         let runs = &self.runs;
         let ready = self.watch.look(now, |run| match runs.get(&run) {
-            Some(live) if !live.sockets.is_empty() => live.sockets.iter().map(|socket| socket.port).collect(),
-            Some(live) => listening.ports(live.cgroup_id, live.pid.unwrap_or_default()),
+            Some(live) if !live.sockets.is_empty() => live.heard_ports(),
+            Some(live) => live.own_ports(&listening),
             None => Vec::new(),
         });
         for run in ready {
@@ -203,8 +201,10 @@ impl Driver {
         }
         let mut listening = None;
         for live in executor.runs.values_mut().filter(|live| live.exit.is_none() && !live.listens) {
-            let Some(pid) = live.pid else { continue };
-            let ports = listening.get_or_insert_with(self::listening).ports(live.cgroup_id, pid);
+            if live.pid.is_none() {
+                continue;
+            }
+            let ports = live.own_ports(listening.get_or_insert_with(self::listening));
             if !ports.is_empty() {
                 live.listens = true;
                 self.queue.push_back(Event::Listens { proc: live.proc.clone() });
@@ -236,6 +236,15 @@ pub fn listening() -> Listening {
     listening
 }
 
+impl Live {
+    /// The ports it listens on by itself. Those that it was given were there before it was.
+    fn own_ports(&self, listening: &Listening) -> Vec<u16> {
+        let mut ports = listening.ports(self.cgroup_id, self.pid.unwrap_or_default());
+        ports.retain(|port| self.spec.listen.iter().all(|given| given.port() != Some(*port)));
+        ports
+    }
+}
+
 impl Listening {
     /// In order, each once.
     pub fn ports(&self, cgroup: Option<u64>, pid: i32) -> Vec<u16> {
@@ -247,6 +256,15 @@ impl Listening {
                 inodes.iter().filter_map(|inode| self.by_inode.get(inode).copied()).collect()
             }
         };
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+
+    /// With those that it was given.
+    pub fn ports_with(&self, cgroup: Option<u64>, pid: i32, given: Vec<u16>) -> Vec<u16> {
+        let mut ports = self.ports(cgroup, pid);
+        ports.extend(given);
         ports.sort_unstable();
         ports.dedup();
         ports

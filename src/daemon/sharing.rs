@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use super::clock;
-use super::executor::{Executor, Told};
+use super::executor::{Executor, Live, Told};
 use super::probe::{Aim, From};
 use super::tree::Tree;
 use super::watched::watched;
@@ -67,6 +67,16 @@ async fn hear(mut ring: AsyncFd<Ring>, tell: mpsc::UnboundedSender<Told>) {
         if !news.is_empty() && tell.send(Told::Kernel(news)).is_err() {
             return;
         }
+    }
+}
+
+impl Live {
+    /// What it listens on, as the kernel told, in order, each once.
+    pub(super) fn heard_ports(&self) -> Vec<u16> {
+        let mut ports: Vec<u16> = self.sockets.iter().map(|socket| socket.port).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 }
 
@@ -147,7 +157,7 @@ impl Executor {
 
     fn listened(&mut self, run: Run, queue: &mut VecDeque<Event>) {
         let Some(live) = self.runs.get(&run) else { return };
-        let ports: Vec<u16> = live.sockets.iter().map(|socket| socket.port).collect();
+        let ports = live.heard_ports();
         if !ports.is_empty() && self.watch.heard(run, &ports, clock::mono()) {
             self.ready(run, queue);
         }

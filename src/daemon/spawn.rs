@@ -9,11 +9,12 @@ use super::account::{self, Account};
 use super::environment::{self, Person};
 use super::executor::{Executor, Live, Probe, Told, stream_key};
 use super::link::{Link, Streams};
-use super::{clock, ipc, memory, program};
+use super::{clock, ipc, memory, passed, program};
 use crate::core::event::Event;
-use crate::holder::plan::{Passed, Plan, Sink};
+use crate::holder::plan::{Passed, Plan, Sink, Step};
 use crate::metrics::sampler::Cgroups;
 use crate::model::ids::{ProcId, Revision, Run};
+use crate::model::listen::Listen;
 use crate::model::spec::{AppSpec, ReadyOn};
 use crate::sys::cgroup::{Controller, RunCgroup};
 
@@ -102,9 +103,16 @@ impl Executor {
         live.account = Some(account.clone());
         live.env_file = prepared.env_file;
         let (app, identity) = (live.spec.name.clone(), live.spec.identity.clone());
-        let plan = plan(live, &account, &self.notify_path);
+        if self.has_sockets(run, &account, link) {
+            self.launch(run, link, queue);
+        }
         self.accounts.insert(app, (identity, account));
-        match plan {
+    }
+
+    /// Everything is there for it.
+    pub(super) fn launch(&mut self, run: Run, link: &mut Link, queue: &mut VecDeque<Event>) {
+        let Some(live) = self.runs.get(&run) else { return };
+        match plan(live, &self.notify_path) {
             Ok(plan) => match link.spawn(run.0, plan) {
                 Ok(()) => {
                     self.starting += 1;
@@ -206,16 +214,26 @@ fn prepare(spec: &AppSpec, known: Option<Account>) -> Result<Prepared, String> {
     Ok(Prepared { account, env_file })
 }
 
-fn plan(live: &Live, account: &Account, notify_path: &str) -> Result<Plan, String> {
+fn plan(live: &Live, notify_path: &str) -> Result<Plan, String> {
+    let account = live.account.as_ref().ok_or("its user is not known yet")?;
     let spec = &live.spec;
     let person = Person { name: &account.name, home: &account.home, shell: &account.shell };
     let mut extra = vec![("NOTIFY_SOCKET", notify_path.to_owned())];
-    let ipc = spec.runs_node();
-    if ipc {
-        // The first fd after the standard streams, where the holder puts the child's end.
-        extra.push(("NODE_CHANNEL_FD", "3".to_owned()));
+    let mut passed: Vec<Passed> = passed::names_of(&live.proc.instance, spec).map(Passed::Stored).collect();
+    let mut steps = program::steps(spec, account, live.cgroup.enter_also())?;
+    // As sd_listen_fds(3) has it: from fd 3 on, and nothing before them.
+    if !passed.is_empty() {
+        extra.push(("LISTEN_FDS", passed.len().to_string()));
+        extra.push(("LISTEN_FDNAMES", spec.listen.iter().map(Listen::fd_name).collect::<Vec<_>>().join(":")));
+        steps.push(Step::OwnPid(c"LISTEN_PID".into()));
     }
-    let env = environment::compose(spec, &live.proc.instance, &person, &live.env_file, &extra);
+    if spec.runs_node() {
+        extra.push(("NODE_CHANNEL_FD", (3 + passed.len()).to_string()));
+        passed.push(Passed::Ipc);
+    }
+    let mut env = environment::compose(spec, &live.proc.instance, &person, &live.env_file, &extra);
+    // One of `env_file` would stand before the true one.
+    env.retain(|pair| spec.listen.is_empty() || !pair.starts_with("LISTEN_PID="));
     let mut args = Vec::with_capacity(spec.command.args.len() + 1);
     args.push(program::c_string(&spec.command.program, "the program's path")?);
     for argument in &spec.command.args {
@@ -226,19 +244,20 @@ fn plan(live: &Live, account: &Account, notify_path: &str) -> Result<Plan, Strin
         args,
         env: env.iter().map(|pair| program::c_string(pair, "the environment")).collect::<Result<_, _>>()?,
         cgroup: live.cgroup.clone_into(),
-        steps: program::steps(spec, account, live.cgroup.enter_also())?,
+        steps,
         stdout: Sink::Pipe,
         stderr: Sink::Pipe,
-        passed: if ipc { vec![Passed::Ipc] } else { Vec::new() },
+        passed,
     })
 }
 
 /// The plan of one attempt of `ready_on = { exec = … }`: the app's person, directory, environment and cgroup.
 pub(super) fn probe_plan(live: &Live, argv: &[String], notify_path: &str) -> Result<Plan, String> {
     let account = live.account.as_ref().ok_or("its user is not known yet")?;
-    let mut plan = plan(live, account, notify_path)?;
-    // Without the channel itself Node would not even begin.
-    plan.env.retain(|pair| !pair.as_bytes().starts_with(b"NODE_CHANNEL_FD="));
+    let mut plan = plan(live, notify_path)?;
+    // It is given nothing; without the channel itself Node would not even begin.
+    let given = ["NODE_CHANNEL_FD=", "LISTEN_FDS=", "LISTEN_FDNAMES="];
+    plan.env.retain(|pair| !given.iter().any(|name| pair.as_bytes().starts_with(name.as_bytes())));
     plan.args = argv.iter().map(|argument| program::c_string(argument, "an argument")).collect::<Result<_, _>>()?;
     plan.program = plan.args.first().cloned().ok_or("the probe's command is empty")?;
     plan.steps = program::probe_steps(&live.spec, account, live.cgroup.enter_also())?;

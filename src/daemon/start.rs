@@ -18,6 +18,7 @@ use super::executor::{Executor, Told};
 use super::link::{Link, LinkError};
 use super::mode::Mode;
 use super::output::Output;
+use super::passed::Passed;
 use super::sharing::Sharing;
 use super::store::{Store, StoreError};
 use super::tree::Tree;
@@ -95,7 +96,7 @@ async fn serve() -> Result<(), StartError> {
     make_dir(&mode.logs, 0o755)?;
     let kept = Kept::fetch(&mut link).await?;
     let tree = Tree::plant(&mode)?;
-    clear_leftovers(&tree, &mut link).await?;
+    let stored = clear_leftovers(&tree, &mut link).await?;
     let store = Store::open(&mode.state)?;
     let saved = match store.load::<OnDisk>() {
         Ok(saved) => saved,
@@ -117,7 +118,8 @@ async fn serve() -> Result<(), StartError> {
     if let Err(why) = &sharing {
         tracing::warn!("instances cannot share ports: {why}");
     }
-    let executor = Executor::new(tree, output, ports, ephemeral_ports(), notify_path, sharing, tell);
+    let executor =
+        Executor::new(tree, output, Passed::found(&stored), ports, ephemeral_ports(), notify_path, sharing, tell);
 
     let (asks, mailbox) = mpsc::channel(64);
     let (publish, snapshots) = watch::channel(Arc::new(Snapshot::default()));
@@ -201,13 +203,15 @@ async fn fetch(link: &mut Link, name: &str) -> Result<Option<OwnedFd>, LinkError
     }
 }
 
-/// Ends what a daemon before us has left running: this one does not know it, and would start it a second time.
-async fn clear_leftovers(tree: &Tree, link: &mut Link) -> Result<(), StartError> {
+/// Ends what a daemon before us has left running: this one does not know it, and would start it a second time. Returns
+/// the names of what the holder keeps.
+async fn clear_leftovers(tree: &Tree, link: &mut Link) -> Result<Vec<String>, StartError> {
     link.request(&Request::Inventory);
-    let mut rows = Vec::new();
+    let (mut rows, mut stored) = (Vec::new(), Vec::new());
     loop {
-        if let (Message::Inventory { rows: some, last, .. }, _) = link.answer().await? {
+        if let (Message::Inventory { rows: some, stored: names, last }, _) = link.answer().await? {
             rows.extend(some);
+            stored.extend(names);
             if last {
                 break;
             }
@@ -246,7 +250,7 @@ async fn clear_leftovers(tree: &Tree, link: &mut Link) -> Result<(), StartError>
         link.reap(row.token);
         link.forget(row.token);
     }
-    Ok(())
+    Ok(stored)
 }
 
 fn capture(

@@ -118,10 +118,11 @@ pub enum Stage {
     Capabilities = 18,
     Ambient = 19,
     Exec = 20,
+    OwnPid = 21,
 }
 
 /// Every stage and how it is said; the argument of the step follows the words.
-const STAGES: [(Stage, &str); 21] = [
+const STAGES: [(Stage, &str); 22] = [
     (Stage::Plan, "cannot find what it is to be given"),
     (Stage::Streams, "cannot make its pipes"),
     (Stage::Clone, "cannot make a process"),
@@ -143,6 +144,7 @@ const STAGES: [(Stage, &str); 21] = [
     (Stage::Capabilities, "cannot set capabilities"),
     (Stage::Ambient, "cannot give capabilities"),
     (Stage::Exec, "cannot execute"),
+    (Stage::OwnPid, "cannot tell it its own pid"),
 ];
 
 impl Stage {
@@ -167,6 +169,7 @@ impl Stage {
             Step::Bounding(_) => Stage::Bounding,
             Step::Capabilities { .. } => Stage::Capabilities,
             Step::Ambient(_) => Stage::Ambient,
+            Step::OwnPid(_) => Stage::OwnPid,
         }
     }
 }
@@ -276,6 +279,9 @@ impl Plan {
         if plan.passed.iter().filter(|passed| **passed == Passed::Ipc).count() > 1 {
             return Err(Malformed("more than one IPC channel"));
         }
+        if plan.steps.iter().filter(|step| matches!(step, Step::OwnPid(_))).count() > 1 {
+            return Err(Malformed("more than one variable for its pid"));
+        }
         Ok(plan)
     }
 }
@@ -283,7 +289,7 @@ impl Plan {
 fn write_step(out: &mut Writer, step: &Step) {
     out.u8(Stage::of(step) as u8);
     match step {
-        Step::EnterCgroup(path) | Step::Chdir(path) => out.bytes(path.as_bytes()),
+        Step::EnterCgroup(text) | Step::Chdir(text) | Step::OwnPid(text) => out.bytes(text.as_bytes()),
         Step::Setsid | Step::NoNewPrivs | Step::KeepCaps => {}
         Step::Umask(number) | Step::SetGid(number) | Step::SetUid(number) => out.u32(*number),
         Step::Nice(number) | Step::OomScoreAdj(number) => out.i32(*number),
@@ -321,6 +327,7 @@ fn read_step(from: &mut Reader<'_>) -> Result<Step> {
             Step::Capabilities { effective: from.u64()?, permitted: from.u64()?, inheritable: from.u64()? }
         }
         Stage::Ambient => Step::Ambient(from.u64()?),
+        Stage::OwnPid => Step::OwnPid(from.c_string()?),
         Stage::Plan | Stage::Streams | Stage::Clone | Stage::Cgroup | Stage::Fds | Stage::Exec => {
             return Err(Malformed("a stage that is not a step"));
         }

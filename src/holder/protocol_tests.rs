@@ -43,11 +43,12 @@ fn plan() -> impl Strategy<Value = Plan> {
     (c_string(), vec(c_string(), 0..4), vec(c_string(), 0..4), proptest::option::of(c_string()), vec(step(), 0..6))
         .prop_flat_map(move |(program, args, env, cgroup, steps)| {
             (sink(), sink(), passed.clone(), any::<bool>()).prop_map(move |(stdout, stderr, mut passed, ipc)| {
+                let (program, args, env, mut steps) = (program.clone(), args.clone(), env.clone(), steps.clone());
                 if ipc {
                     passed.push(Passed::Ipc);
+                    steps.push(Step::OwnPid(program.clone()));
                 }
-                let (program, args, env) = (program.clone(), args.clone(), env.clone());
-                Plan { program, args, env, cgroup: cgroup.clone(), steps: steps.clone(), stdout, stderr, passed }
+                Plan { program, args, env, cgroup: cgroup.clone(), steps, stdout, stderr, passed }
             })
         })
 }

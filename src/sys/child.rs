@@ -44,6 +44,8 @@ pub enum Step {
     },
     /// Raise these in the ambient set, which is what a program without file capabilities keeps over exec.
     Ambient(u64),
+    /// Give it a variable of this name with its own pid, which nobody knows before the clone. At most one.
+    OwnPid(CString),
 }
 
 /// Where a launch failed.
@@ -110,8 +112,13 @@ pub(super) struct Prepared<'a> {
     /// `fds[n]` becomes fd n.
     pub fds: &'a [RawFd],
     pub steps: &'a [Step],
+    /// `PID_ROOM` bytes of zeros in `envp`, behind the `=` of the variable of `OwnPid`; null without that step.
+    pub own_pid: *mut u8,
     pub report: RawFd,
 }
+
+/// The longest pid, and the NUL behind it.
+pub(super) const PID_ROOM: usize = 12;
 
 type Done = Result<(), c_int>;
 
@@ -138,7 +145,7 @@ fn attempt(child: &mut Prepared<'_>) -> Failure {
         return failure;
     }
     for (index, step) in child.steps.iter().enumerate() {
-        if let Err(failure) = take(step).map_err(fail(At::Step(index as u32))) {
+        if let Err(failure) = take(step, child.own_pid).map_err(fail(At::Step(index as u32))) {
             return failure;
         }
     }
@@ -185,7 +192,7 @@ fn place_fds(child: &mut Prepared<'_>) -> Done {
     Ok(())
 }
 
-fn take(step: &Step) -> Done {
+fn take(step: &Step, own_pid: *mut u8) -> Done {
     // SAFETY: each call takes integers, or pointers to data of the step, which outlives the call. The raw calls change
     // this single-threaded process only, where libc's wrappers would look for other threads to change with it.
     let result = unsafe {
@@ -215,6 +222,7 @@ fn take(step: &Step) -> Done {
             Step::Bounding(keep) => return drop_bounding(*keep),
             Step::Capabilities { effective, permitted, inheritable } => capset(*effective, *permitted, *inheritable),
             Step::Ambient(raise) => return raise_ambient(*raise),
+            Step::OwnPid(_) => return write_pid(own_pid),
         }
     };
     check(result).map(drop)
@@ -232,6 +240,19 @@ fn write_to(dir: RawFd, path: &CStr, text: &[u8]) -> Done {
         libc::close(fd);
         written.map(drop)
     }
+}
+
+fn write_pid(room: *mut u8) -> Done {
+    if room.is_null() {
+        return Err(libc::EINVAL);
+    }
+    let mut text = [0; 12];
+    // SAFETY: `room` has `PID_ROOM` bytes, as `Prepared` demands, one more than a number of 32 bits can have digits.
+    unsafe {
+        let digits = decimal(libc::getpid(), &mut text);
+        ptr::copy_nonoverlapping(digits.as_ptr(), room, digits.len());
+    }
+    Ok(())
 }
 
 fn drop_bounding(keep: u64) -> Done {

@@ -15,7 +15,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::pipe2;
 
-use super::child::{self, At, Failure, MAX_FDS, Prepared, REPORT_LEN, Step};
+use super::child::{self, At, Failure, MAX_FDS, PID_ROOM, Prepared, REPORT_LEN, Step};
 use super::pidfd;
 
 /// A program about to be started.
@@ -108,8 +108,12 @@ impl Launch<'_> {
             None => None,
         };
         let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(failed(At::Clone))?;
-        let argv = pointers(self.args);
-        let envp = pointers(self.env);
+        let argv = pointers(self.args, None);
+        let mut variable = self.pid_variable();
+        let own_pid = variable.as_mut().map(|text| text.as_mut_ptr());
+        let envp = pointers(self.env, own_pid);
+        // The child writes into its copy; the end of the buffer is that of the string.
+        let room = |text: *mut u8| text.wrapping_add(variable.as_ref().map_or(0, |text| text.len() - PID_ROOM));
         let mut fds = [-1; MAX_FDS];
         for (place, fd) in fds.iter_mut().zip(self.fds) {
             *place = fd.as_raw_fd();
@@ -121,6 +125,7 @@ impl Launch<'_> {
             late_cgroup: None,
             fds: &fds[..self.fds.len()],
             steps: self.steps,
+            own_pid: own_pid.map_or(ptr::null_mut(), room),
             report: write.as_raw_fd(),
         };
         let (pid, pidfd) = make(cgroup.as_ref().map(AsRawFd::as_raw_fd), &mut prepared).map_err(|error| {
@@ -129,10 +134,20 @@ impl Launch<'_> {
         })?;
         Ok(Child { pid, pidfd, report: Report(read) })
     }
+
+    /// `NAME=`, and room for what only the child knows.
+    fn pid_variable(&self) -> Option<Vec<u8>> {
+        let name = self.steps.iter().find_map(|step| match step {
+            Step::OwnPid(name) => Some(name),
+            _ => None,
+        })?;
+        Some([name.as_bytes(), b"=", &[0; PID_ROOM]].concat())
+    }
 }
 
-fn pointers(strings: &[CString]) -> Vec<*const c_char> {
-    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+fn pointers(strings: &[CString], last: Option<*mut u8>) -> Vec<*const c_char> {
+    let last = last.map(|text| text.cast_const().cast());
+    strings.iter().map(|string| string.as_ptr()).chain(last).chain([ptr::null()]).collect()
 }
 
 /// The best way the kernel has: clone3 into the cgroup, clone3 and a late entry, fork and a late entry.
@@ -233,6 +248,13 @@ mod tests {
     fn a_missing_program_is_reported_with_stage_and_errno() {
         let (verdict, _) = run(c"/nowhere/at/all", &[c"x"], &[]);
         assert_eq!(verdict, Verdict::Failed(Failure { at: At::Exec, errno: libc::ENOENT }));
+    }
+
+    #[test]
+    fn a_child_finds_its_own_pid_in_the_variable_named_for_it() {
+        let steps = [Step::OwnPid(c"LISTEN_PID".into())];
+        let (_, exit) = run(c"/bin/sh", &[c"sh", c"-c", c"test \"$LISTEN_PID\" = $$"], &steps);
+        assert_eq!(exit, Exit::Code(0));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{Mode, SFlag, mkdirat};
 use nix::unistd::{Gid, UnlinkatFlags, fchown, unlinkat};
 
 fn beneath(dir: BorrowedFd<'_>, path: &str, flags: OFlag, mode: u32) -> io::Result<OwnedFd> {
@@ -30,6 +30,56 @@ fn beneath(dir: BorrowedFd<'_>, path: &str, flags: OFlag, mode: u32) -> io::Resu
 /// Opens the directory that others are opened beneath. Its own path may go through links: an admin chose it.
 pub fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(nix::fcntl::open(path, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// A directory that root has chosen, and whether nobody but root can make its path lead elsewhere.
+#[derive(Debug)]
+pub struct Chosen {
+    pub dir: OwnedFd,
+    pub steady: bool,
+}
+
+/// Opens a directory by its absolute path with the caller's rights, through links of root only: a link that somebody
+/// else planted would have root act where they may not. `ELOOP` at such a link.
+pub fn open_dir_of_root(path: &str) -> io::Result<Chosen> {
+    const LINKS_MAX: usize = 40;
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let top = || nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+    let names = |path: &str| -> Vec<String> { path.split('/').rev().map(str::to_owned).collect() };
+    let mut left = names(path);
+    let mut chosen = Chosen { dir: top()?, steady: true };
+    let mut links = 0;
+    while let Some(name) = left.pop() {
+        if name.is_empty() || name == "." {
+            continue;
+        }
+        let next = nix::fcntl::openat(&chosen.dir, name.as_str(), flags, Mode::empty())?;
+        let stat = nix::sys::stat::fstat(&next)?;
+        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFLNK if stat.st_uid != 0 || links == LINKS_MAX => return Err(Errno::ELOOP.into()),
+            SFlag::S_IFLNK => {
+                links += 1;
+                let target = nix::fcntl::readlinkat(&next, "")?;
+                let target = target.to_str().ok_or(Errno::EILSEQ)?;
+                if target.starts_with('/') {
+                    chosen.dir = top()?;
+                }
+                left.extend(names(target));
+            }
+            SFlag::S_IFDIR => {
+                // In a sticky directory nobody can move what is root's.
+                let closed = stat.st_mode & 0o022 == 0 || stat.st_mode & 0o1000 != 0;
+                chosen = Chosen { dir: next, steady: chosen.steady && stat.st_uid == 0 && closed };
+            }
+            _ => return Err(Errno::ENOTDIR.into()),
+        }
+    }
+    Ok(chosen)
+}
+
+/// Opens a directory by its absolute path, whatever links lead there, to find names in it.
+pub fn open_dir_path(path: &str) -> io::Result<OwnedFd> {
+    Ok(nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
 pub fn open_dir(dir: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
@@ -130,5 +180,30 @@ impl Changes {
 impl AsFd for Changes {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{lchown, symlink};
+
+    #[test]
+    fn root_goes_through_its_own_links_and_through_nobody_elses() {
+        if !nix::unistd::Uid::effective().is_root() {
+            return;
+        }
+        let base = std::env::temp_dir().join(format!("stead-open-{}", std::process::id()));
+        std::fs::create_dir_all(base.join("real/inner")).unwrap();
+        let base = base.to_str().unwrap();
+        symlink("real", format!("{base}/ours")).unwrap();
+        symlink(format!("{base}/real"), format!("{base}/theirs")).unwrap();
+        lchown(format!("{base}/theirs"), Some(65534), Some(65534)).unwrap();
+        assert!(open_dir_of_root(&format!("{base}/ours/./inner")).unwrap().steady);
+        let error = open_dir_of_root(&format!("{base}/theirs/inner")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::ELOOP as i32));
+        std::os::unix::fs::chown(format!("{base}/real"), Some(65534), None).unwrap();
+        assert!(!open_dir_of_root(&format!("{base}/ours/inner")).unwrap().steady);
+        std::fs::remove_dir_all(base).unwrap();
     }
 }

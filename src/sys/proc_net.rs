@@ -79,6 +79,13 @@ fn sockets(pid: i32) -> impl Iterator<Item = (i32, u64)> {
     })
 }
 
+/// Some process that has this socket open. A search of all of them, for when something has gone wrong.
+pub fn process_with_socket(inode: u64) -> Option<i32> {
+    let processes = fs::read_dir("/proc").ok()?;
+    let mut pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.find(|pid| socket_inodes(*pid).contains(&inode))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

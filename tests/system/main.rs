@@ -6,6 +6,7 @@ mod holder;
 mod kept_alive;
 mod limits;
 mod logging;
+mod passed;
 mod readiness;
 mod rolls;
 mod spawning;
