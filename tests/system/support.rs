@@ -205,8 +205,9 @@ pub fn program(name: &str) -> PathBuf {
     let _one = LOCK.lock().unwrap_or_else(|e| e.into_inner());
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let source = app(&format!("{name}.c"));
-    let fresh = || Some(out.metadata().ok()?.modified().ok()? > source.metadata().ok()?.modified().ok()?);
-    if fresh() != Some(true) {
+    let header = app(&format!("{name}.h"));
+    let newer = |than: &Path| Some(out.metadata().ok()?.modified().ok()? > than.metadata().ok()?.modified().ok()?);
+    if newer(&source) != Some(true) || newer(&header) == Some(false) {
         let status = Command::new("cc").args(["-O2", "-static", "-o"]).arg(&out).arg(&source).status().unwrap();
         assert!(status.success(), "cannot compile {}", source.display());
     }
