@@ -13,7 +13,7 @@
  * deaf                       never listens, only lives
  * signals=finish|none|ignore SIGINT and SIGTERM: stop listening, finish what was begun, exit; have no handler; change nothing
  * slow=MS                    each answer takes that long
- * sick=ID                    answers 500 where it is this instance
+ * sick=ID|all                answers 500 where it is this instance
  * stamp=FILE                 appends "MONOTONIC REALTIME PID", in nanoseconds, once it listens on all ports
  * stats=DIR                  keeps two 64-bit counts in DIR/PID: connections accepted, and connections it is done with.
  *                            Written through a mapping, so that they are right after SIGKILL, too.
@@ -39,7 +39,7 @@
 #define IPPROTO_MPTCP 262
 #endif
 #define PORTS 8
-#define CONNECTIONS 4096
+#define CONNECTIONS 1024
 
 struct connection {
 	int fd; /* -1: free */
@@ -267,7 +267,7 @@ int main(int argc, char **argv)
 		else if ((v = value(argv[i], "slow")))
 			slow_ms = atoi(v);
 		else if ((v = value(argv[i], "sick")))
-			sick = strcmp(v, me) == 0;
+			sick = !strcmp(v, me) || !strcmp(v, "all");
 		else if ((v = value(argv[i], "stamp")))
 			stamp = v;
 		else if ((v = value(argv[i], "stats")))

@@ -1,6 +1,6 @@
 //! Replacing what runs: never the old before the new is ready, unless it cannot be.
 
-use crate::support::{Stead, alive, app, free_port, program};
+use crate::support::{Stead, alive, program};
 
 #[test]
 fn a_roll_whose_new_version_never_gets_ready_leaves_the_old_one_running() {
@@ -36,22 +36,6 @@ fn a_restart_starts_the_new_one_first_and_then_stops_the_old_one() {
     let ready = logs.rfind("ready after").unwrap_or_else(|| panic!("{logs}"));
     let stopping = logs.rfind("stopping").unwrap_or_else(|| panic!("{logs}"));
     assert!(ready < stopping, "the old one was stopped first:\n{logs}");
-}
-
-#[test]
-fn an_app_that_does_not_share_its_port_is_replaced_old_first_and_stead_says_so() {
-    let stead = Stead::new();
-    let hello = app("hello.js");
-    let toml = format!(
-        "[[app]]\nname = \"web\"\nrun = {hello:?}\nshare_ports = false\nenv = {{ PORT = \"{}\" }}\n",
-        free_port()
-    );
-    let file = stead.file("web.toml", &toml);
-    stead.run(&["start", file.to_str().unwrap()]).ok();
-    let pid = stead.pid("web/0");
-    let said = stead.run(&["reload", "web"]).ok();
-    assert_ne!(stead.pid("web/0"), pid);
-    assert!(said.text().contains("old-first"), "{}", said.text());
 }
 
 #[test]

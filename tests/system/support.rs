@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -205,8 +205,9 @@ pub fn program(name: &str) -> PathBuf {
     let _one = LOCK.lock().unwrap_or_else(|e| e.into_inner());
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let source = app(&format!("{name}.c"));
-    let fresh = || Some(out.metadata().ok()?.modified().ok()? > source.metadata().ok()?.modified().ok()?);
-    if fresh() != Some(true) {
+    let header = app(&format!("{name}.h"));
+    let newer = |than: &Path| Some(out.metadata().ok()?.modified().ok()? > than.metadata().ok()?.modified().ok()?);
+    if newer(&source) != Some(true) || newer(&header) == Some(false) {
         let status = Command::new("cc").args(["-O2", "-static", "-o"]).arg(&out).arg(&source).status().unwrap();
         assert!(status.success(), "cannot compile {}", source.display());
     }
@@ -224,6 +225,15 @@ pub fn alive(pid: i32) -> bool {
         .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])))
 }
 
+/// A port that nobody has, nor will any other test be given. Below those that the kernel hands out by itself.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + (std::process::id() % 100) as u16 * 200;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if std::net::TcpListener::bind(("::", port)).or_else(|_| std::net::TcpListener::bind(("0.0.0.0", port))).is_ok()
+        {
+            return port;
+        }
+    }
 }
