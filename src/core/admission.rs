@@ -10,6 +10,7 @@ use super::state::{Input, State};
 use super::turn::Turn;
 use crate::model::exit::Reason;
 use crate::model::ids::{JobId, Run};
+use crate::model::selector::Generation;
 use crate::model::spec::{AppSpec, Replace};
 
 /// In which order a replacement and the one it replaces go.
@@ -25,7 +26,16 @@ pub enum Order {
 enum Gate {
     Open,
     Wait,
-    StopFirst { running: Run, why: Reason, said: Option<String> },
+    StopFirst { running: Run, why: Reason, said: Option<String>, others: Others },
+}
+
+/// Whether other instances may stay while one is down for its replacement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    /// All but a few.
+    Stay,
+    /// None that is to be replaced as well.
+    Go,
 }
 
 /// Lets in whom there is room for.
@@ -49,7 +59,7 @@ pub fn admit(app: &mut App, turn: &mut Turn<'_>) {
                 count_restart(app, slot, run);
                 app.apply(slot, run, Input::Admit, turn);
             }
-            Gate::StopFirst { running, why, said } if down_for_it < abreast => {
+            Gate::StopFirst { running, why, said, others } if others == Others::Go || down_for_it < abreast => {
                 down_for_it += 1;
                 if let Some(said) = said {
                     say_old_first(app, slot, run, &said, turn);
@@ -86,21 +96,37 @@ pub fn plan_order(app: &App, instance: &Instance, spec: &AppSpec) -> Order {
 fn gate(app: &App, slot: u32, run: Run) -> Gate {
     let Some(instance) = app.runtime.slots.get(&slot) else { return Gate::Wait };
     let Some(proc) = instance.get(run) else { return Gate::Wait };
+    let spec = app.spec(proc.revision);
     if instance.alive() == 0 {
-        return Gate::Open;
+        return if strangers(app, spec).any(|leaves| leaves) { Gate::Wait } else { Gate::Open };
     }
     // The rest of a dead run is being killed, and may still hold what the next one needs.
     if instance.procs.iter().any(|p| matches!(p.state, State::Dead { .. })) {
         return Gate::Wait;
     }
-    match (plan_order(app, instance, app.spec(proc.revision)), instance.running()) {
+    match (plan_order(app, instance, spec), instance.running()) {
         (Order::NewFirst, _) => Gate::Open,
         (Order::OldFirst { why: said }, Some(running)) => {
             let why = if proc.purpose == Purpose::Memory { Reason::Memory } else { Reason::Replaced };
-            Gate::StopFirst { running: running.run, why, said }
+            let others = if strangers(app, spec).next().is_some() { Others::Go } else { Others::Stay };
+            Gate::StopFirst { running: running.run, why, said, others }
         }
         (Order::OldFirst { .. }, None) => Gate::Wait,
     }
+}
+
+/// The runs of another user than this spec's: for each, whether it is on its way out. The kernel lets sockets of one
+/// user only share a port, so none may be there when the first of a new user starts; but one that stays is not waited
+/// for.
+fn strangers<'a>(app: &'a App, spec: &'a AppSpec) -> impl Iterator<Item = bool> + 'a {
+    let shares = spec.replace == Replace::Auto && spec.share_ports;
+    let slots = app.runtime.slots.values().filter(move |_| shares);
+    slots.flat_map(move |instance| {
+        let is_stranger = |p: &&Proc| p.is_alive() && app.spec(p.revision).identity.user != spec.identity.user;
+        let replaced = instance.queued().is_some_and(|p| app.spec(p.revision).identity.user == spec.identity.user);
+        let leaves = move |p: &Proc| replaced || matches!(p.state.generation(), Generation::Old | Generation::Marked);
+        instance.procs.iter().filter(is_stranger).map(leaves)
+    })
 }
 
 /// Nothing runs in this slot because its replacement comes second.

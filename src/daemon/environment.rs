@@ -33,6 +33,8 @@ pub fn compose(
         ("LOGNAME", person.name),
         ("SHELL", person.shell),
         ("LANG", "C.UTF-8"),
+        // Go listens with MPTCP since 1.24, and such a socket cannot be routed, only shared by the kernel's hash.
+        ("GODEBUG", "multipathtcp=0"),
     ]);
     env.extend(file.iter().map(|(k, v)| (k.as_str(), v.as_str())));
     env.extend(spec.env.iter().map(|(k, v)| (k.as_str(), v.as_str())));
