@@ -254,20 +254,22 @@ fn remove(path: &str, file: Option<File>) {
 fn make_all(wanted: &[Want], kept: &[Key], base: Option<String>) -> Result<Vec<Socket>, Vec<Refused>> {
     let mut made: Vec<Socket> = Vec::new();
     let mut refused = Vec::new();
-    let tcp = wanted.iter().any(|want| want.key.listen.port().is_some());
-    let others = tcp.then(|| Others::look(base.clone()));
+    let others = Others::new(base.clone());
     // A job before this one may have made it.
     for Want { key, account, rights } in wanted.iter().filter(|want| !kept.contains(&want.key)) {
         let ours = kept.iter().chain(made.iter().map(|socket| &socket.key));
-        if let Some(other) = ours.into_iter().find(|o| o.app != key.app && o.listen.overlaps(&key.listen)) {
+        let (siblings, strangers): (Vec<&Key>, Vec<&Key>) =
+            ours.filter(|other| other.listen.overlaps(&key.listen)).partition(|other| other.app == key.app);
+        if let Some(other) = strangers.first() {
             refused.push(Refused { key: key.clone(), why: Why::App(other.app.clone()) });
             continue;
         }
-        let bound = match (&key.listen, &others) {
-            (Listen::Path(path), _) => sockets::make_path(path, account, *rights, base.as_deref())
+        let bound = match &key.listen {
+            Listen::Path(path) => sockets::make_path(path, account, *rights, base.as_deref())
                 .map(|(fd, node)| (fd, Some(File { node, uid: account.uid, gid: account.gid }))),
-            (listen, Some(others)) => sockets::make_tcp(listen, others).map(|fd| (fd, None)),
-            (_, None) => continue,
+            // The port is the app's already, and its sockets may be on their way to the holder, in nobody's hands.
+            listen if siblings.is_empty() => sockets::make_tcp(listen, &others).map(|fd| (fd, None)),
+            listen => sockets::share_tcp(listen, &others).map(|fd| (fd, None)),
         };
         match bound.and_then(|(fd, file)| listener::listen(&fd).map(|()| (fd, file)).map_err(Trouble::Kernel)) {
             Ok((fd, file)) => made.push(Socket { key: key.clone(), fd, file }),

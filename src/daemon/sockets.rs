@@ -2,6 +2,7 @@
 //! Owns: what may be replaced at a path, and the sentence of each thing that stands in the way.
 //! Never: runs on the daemon's task; a path may lie on a file system that has gone away.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -70,24 +71,31 @@ impl Holder {
     }
 }
 
-/// Somebody else's TCP listeners, looked up once for all that is to be made.
+/// Somebody else's TCP listeners, looked up at most once for all that is to be made.
 pub struct Others {
-    listeners: Vec<inet_diag::Listener>,
+    listeners: OnceCell<Vec<inet_diag::Listener>>,
     base: Option<String>,
 }
 
 impl Others {
+    /// `base` is the base cgroup's path, by which runs of ours are known.
+    pub fn new(base: Option<String>) -> Self {
+        Self { listeners: OnceCell::new(), base }
+    }
+
     /// The holder's are ours: an address that it has just been told to close may still be among them.
-    pub fn look(base: Option<String>) -> Self {
-        let ours: BTreeSet<u64> =
-            proc_net::socket_inodes(std::os::unix::process::parent_id().cast_signed()).into_iter().collect();
-        let mut listeners = inet_diag::listeners().unwrap_or_default();
-        listeners.retain(|listener| !ours.contains(&listener.inode));
-        Self { listeners, base }
+    fn listeners(&self) -> &[inet_diag::Listener] {
+        self.listeners.get_or_init(|| {
+            let holder = std::os::unix::process::parent_id().cast_signed();
+            let ours: BTreeSet<u64> = proc_net::socket_inodes(holder).into_iter().collect();
+            let mut listeners = inet_diag::listeners().unwrap_or_default();
+            listeners.retain(|listener| !ours.contains(&listener.inode));
+            listeners
+        })
     }
 
     fn trouble(&self, taken: impl Fn(&inet_diag::Listener) -> bool) -> Option<Trouble> {
-        let inode = self.listeners.iter().find(|listener| taken(listener))?.inode;
+        let inode = self.listeners().iter().find(|listener| taken(listener))?.inode;
         let trouble = proc_net::process_with_socket(inode)
             .map_or(Trouble::Taken, |pid| Trouble::InUse { holder: Holder::of(pid, self.base.as_deref()) });
         Some(trouble)
@@ -101,6 +109,11 @@ pub fn make_tcp(listen: &Listen, others: &Others) -> Result<OwnedFd, Trouble> {
     if let Some(trouble) = others.trouble(taken) {
         return Err(trouble);
     }
+    share_tcp(listen, others)
+}
+
+/// The same where the app has a socket of that address already.
+pub fn share_tcp(listen: &Listen, others: &Others) -> Result<OwnedFd, Trouble> {
     let bound = match listen {
         Listen::Port(port) => listener::bind_port(*port),
         Listen::Address(address) => listener::bind_address(*address),
