@@ -1,6 +1,7 @@
 //! stead, a process manager for Linux production hosts. README.md has the architecture; start reading at `core`.
 
 pub mod api;
+pub mod balance;
 pub mod bus;
 pub mod cli;
 pub mod config;

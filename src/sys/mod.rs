@@ -14,6 +14,7 @@ pub mod open;
 pub mod pidfd;
 pub mod pipe;
 pub mod proc_net;
+pub mod quickack;
 pub mod rlimit;
 pub mod signal;
 pub mod socket;

@@ -24,6 +24,15 @@ pub fn open(pid: i32) -> io::Result<OwnedFd> {
     }
 }
 
+/// A copy of another process's descriptor, close-on-exec (pidfd_getfd(2), Linux 5.6). EBADF if it has none of this number.
+pub fn copy_fd(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: integers only; the returned fd is new and ours.
+    unsafe {
+        let fd = check(libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), c_long::from(number), 0))?;
+        Ok(OwnedFd::from_raw_fd(fd as c_int))
+    }
+}
+
 /// Succeeds on a zombie too; ESRCH once it has been reaped.
 pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     let none = ptr::null::<libc::siginfo_t>();
