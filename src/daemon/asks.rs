@@ -180,6 +180,7 @@ impl Driver {
             .collect();
         let listening: BTreeSet<InstanceId> =
             self.executor.runs.values().filter(|live| live.listens).map(|live| live.proc.instance.clone()).collect();
+        let draining = self.executor.draining(clock::mono());
         let measuring = self.measure(&chosen, Fds::Count);
         tokio::spawn(async move {
             let measured = measuring.await;
@@ -195,7 +196,8 @@ impl Driver {
                     .map(|slot| {
                         let files = files.get(&slot.instance).cloned().unwrap_or_default();
                         let notes = notes(app, listening.contains(&slot.instance));
-                        detail(app, slot, now, measured.get(&slot.instance).unwrap_or(&NOTHING), files, notes)
+                        let measured = measured.get(&slot.instance).unwrap_or(&NOTHING);
+                        detail(app, slot, now, measured, files, draining.get(&slot.instance).cloned(), notes)
                     })
                     .collect(),
             });

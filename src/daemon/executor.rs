@@ -11,9 +11,11 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::account::Account;
+use super::drain::DrainWatch;
 use super::link::{FromHolder, Link};
 use super::listen::{ListenWatch, PortMemory};
 use super::output::Output;
+use super::sockets::Found;
 use super::spawn::Prepared;
 use super::tree::Tree;
 use crate::core::effect::{Effect, News};
@@ -55,6 +57,8 @@ pub enum Told {
     OverMemory {
         run: Run,
     },
+    /// The sockets of runs that are drained were looked at.
+    Sockets(BTreeMap<Run, Found>),
     Log(Report),
     /// It is time for the next attempt of `ready_on = { exec = … }`.
     Probe {
@@ -99,6 +103,8 @@ pub(super) struct Live {
     pub started: Mono,
     pub ready: bool,
     pub listens: bool,
+    /// It was told to take no new connections, or to end.
+    pub leaving: bool,
     /// What was asked of it before it had a process to ask.
     pub early: Vec<Effect>,
     pub oom: bool,
@@ -116,6 +122,7 @@ pub struct Executor {
     pub(super) runs: BTreeMap<Run, Live>,
     pub(super) accounts: BTreeMap<AppName, (Identity, Account)>,
     pub(super) watch: ListenWatch,
+    pub(super) drains: DrainWatch,
     pub(super) ports: PortMemory,
     pub(super) ports_changed: bool,
     /// Ports outside this range were chosen by a person (ip_local_port_range).
@@ -153,6 +160,7 @@ impl Executor {
             runs: BTreeMap::new(),
             accounts: BTreeMap::new(),
             watch: ListenWatch::default(),
+            drains: DrainWatch::default(),
             ports,
             ports_changed: false,
             ephemeral,
@@ -168,8 +176,7 @@ impl Executor {
     pub fn carry_out(&mut self, effect: Effect, now: Now, link: &mut Link, queue: &mut VecDeque<Event>) {
         match effect {
             Effect::Spawn { proc, revision, spec } => self.spawn(proc, revision, spec, link, queue),
-            // Nothing routes connections yet, so there are none to wait for.
-            Effect::Drain { proc } => queue.push_back(Event::Drained { proc }),
+            Effect::Drain { proc } => self.drain(proc, now.mono, queue),
             Effect::Signal { ref proc, signal, scope } => {
                 let run = proc.run;
                 if !self.wait_for_pid(run, &effect) {
@@ -178,6 +185,10 @@ impl Executor {
             }
             Effect::Kill { ref proc } => {
                 let run = proc.run;
+                self.drains.remove(run);
+                if let Some(live) = self.runs.get_mut(&run) {
+                    live.leaving = true;
+                }
                 match self.runs.get(&run) {
                     Some(live) if !live.asked => {
                         self.spawn_failed(run, "stopped before it was started".to_owned(), queue);
@@ -289,6 +300,7 @@ impl Executor {
                     queue.push_back(Event::OverMemory { proc: live.proc.clone() });
                 }
             }
+            Told::Sockets(found) => self.looked_at_drains(&found, queue),
             Told::Log(report) => self.log_report(report, link),
             Told::Probe { run } => self.probe(run, link),
             Told::Checked(_) | Told::ToPlan(_) => unreachable!("the driver takes these"),
@@ -374,9 +386,9 @@ impl Executor {
         }
     }
 
-    /// When `look` wants to be called.
+    /// When `look` or `look_at_drains` wants to be called.
     pub fn next_look(&self) -> Option<Mono> {
-        self.watch.next_look()
+        [self.watch.next_look(), self.drains.next_look()].into_iter().flatten().min()
     }
 
     pub fn ports(&self) -> &PortMemory {
