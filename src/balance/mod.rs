@@ -3,10 +3,12 @@
 //! Never: decides who is routed, or which run a socket belongs to; the daemon knows both.
 //!
 //! `hooks` lets the instances of an app bind the same port and tells of every listen(2); `group` chooses among the
-//! sockets of one address; `routes` is all groups of this host.
+//! sockets of one address; `routes` is all groups of this host; `drain` says when a run without new connections is
+//! done with those it has.
 
 #![forbid(unsafe_code)]
 
+pub mod drain;
 pub mod group;
 pub mod hooks;
 pub mod object;

@@ -59,14 +59,12 @@ impl Routes {
         done
     }
 
-    /// Who takes the new connections in the place of this run.
-    pub fn relief(&self, run: u64) -> Relief {
-        let own = || self.groups.values().filter(|group| group.has(run));
-        match own().filter(|group| group.routes_beside(run)).count() {
-            0 => Relief::Nobody,
-            some if some < own().count() => Relief::Partly,
-            _ => Relief::Wholly,
-        }
+    /// Whether any other run takes new connections on an address of this one: on all of them it will, once it listens
+    /// there too. None: this run is on no address that is routed.
+    pub fn relief(&self, run: u64) -> Option<bool> {
+        let mut own = self.groups.values().filter(|group| group.has(run)).peekable();
+        own.peek()?;
+        Some(own.any(|group| group.routes_beside(run)))
     }
 
     /// Makes connections from a loopback port reach this run, if it has a socket that `to` leads to.
@@ -87,16 +85,6 @@ impl Routes {
     pub fn is_ours(&self, to: SocketAddr) -> bool {
         self.groups.keys().any(|place| leads_to(to, place.address))
     }
-}
-
-/// Whether other runs take new connections on the addresses of one that takes none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Relief {
-    /// On none of them: the connections go on coming to it.
-    Nobody,
-    /// Somebody who is ready has yet to listen on some of them.
-    Partly,
-    Wholly,
 }
 
 /// Whether a connection to one may arrive at a socket bound to the other.

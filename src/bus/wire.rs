@@ -256,7 +256,7 @@ pub fn to_json(value: &Value) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::status::Status;
+    use crate::model::status::{Draining, Status};
 
     fn bare() -> InstanceStatus {
         InstanceStatus {
@@ -330,6 +330,7 @@ mod tests {
             procs: vec!["api/1@9 running pid 4711".into()],
             log_files: Vec::new(),
             due_ms: Some(250),
+            draining: Some(Draining { queued: 0, handshakes: 1, busy: 2, quiet_soon: 3, until_ms: 9_999 }),
             notes: vec!["replaced old-first: it listens".into()],
         };
         let app = AppDetail {

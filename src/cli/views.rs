@@ -11,7 +11,7 @@ use super::talk::{Color, painted};
 use crate::bus::proxy::to_json;
 use crate::bus::proxy::{AppDetail, Finding, FindingLevel, PlanLine};
 use crate::model::quantity::Bytes;
-use crate::model::status::{ExitStatus, InstanceDetail};
+use crate::model::status::{Draining, ExitStatus, InstanceDetail};
 
 /// Names and values below each other, names in one column; None is left out.
 fn lines(indent: &str, pairs: &[(&str, Option<String>)]) -> String {
@@ -67,6 +67,7 @@ fn instance(detail: &InstanceDetail, color: bool, zone: &TimeZone) -> String {
             ("id", Some(s.id.to_string())),
             ("status", Some(format!("{}{ready}{outdated}", s.status))),
             ("generation", s.generation.map(|generation| generation.as_str().to_owned())),
+            ("draining", detail.draining.as_ref().map(draining)),
             ("revision", Some(s.revision.to_string())),
             ("pid", s.pid.map(|pid| pid.to_string())),
             ("user", Some(s.user.clone())),
@@ -88,6 +89,27 @@ fn instance(detail: &InstanceDetail, color: bool, zone: &TimeZone) -> String {
         text.push_str(&format!("    note: {note}\n"));
     }
     text
+}
+
+fn draining(draining: &Draining) -> String {
+    let connections = draining.busy + draining.quiet_soon;
+    let mut parts = Vec::new();
+    if draining.busy > 0 {
+        parts.push(format!("{} being answered", draining.busy));
+    }
+    if draining.quiet_soon > 0 {
+        parts.push(format!("{} quiet, but not for long yet", draining.quiet_soon));
+    }
+    let plural = if connections == 1 { "" } else { "s" };
+    let mut text = format!("waits for {connections} connection{plural}");
+    if !parts.is_empty() {
+        text.push_str(&format!(" ({})", parts.join(", ")));
+    }
+    text.push_str(&format!(", {} queued", draining.queued));
+    if draining.handshakes > 0 {
+        text.push_str(&format!(", {} in handshake", draining.handshakes));
+    }
+    format!("{text}; at most {} more", human::span(Duration::from_millis(draining.until_ms)))
 }
 
 fn exit_text(exit: &ExitStatus, zone: &TimeZone) -> String {

@@ -203,7 +203,11 @@ pub static SECTIONS: &[Section] = &[
                 Kind::Span,
                 Text("10s"),
                 "How long its connections may last once it gets no new ones, before it is told to stop",
-                "Nothing is kept from getting connections yet, so this is not waited for.",
+                "Sooner if nothing waits to be accepted and every connection is idle: nothing on it is unread, unsent or \
+                 unacknowledged, the app had the last word or was never asked anything, and it has been quiet for \
+                 250 ms (1 s in the rare case that the kernel cannot tell who had the last word). At once if it \
+                 listens on no port, or if no other instance listens on the same ports: then nobody would take the \
+                 new connections.",
             ),
             key(
                 "stop_signal",

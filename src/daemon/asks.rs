@@ -197,6 +197,7 @@ impl Driver {
         }
         let listening: BTreeSet<InstanceId> =
             self.executor.runs.values().filter(|live| live.listens).map(|live| live.proc.instance.clone()).collect();
+        let draining = self.executor.draining(clock::mono());
         let measuring = self.measure(&chosen, Fds::Count);
         tokio::spawn(async move {
             let measured = measuring.await;
@@ -213,7 +214,8 @@ impl Driver {
                         let files = files.get(&slot.instance).cloned().unwrap_or_default();
                         let mut notes = notes(app, listening.contains(&slot.instance));
                         notes.extend(remarks.get(&slot.instance).into_iter().flatten().cloned());
-                        detail(app, slot, now, measured.get(&slot.instance).unwrap_or(&NOTHING), files, notes)
+                        let measured = measured.get(&slot.instance).unwrap_or(&NOTHING);
+                        detail(app, slot, now, measured, files, draining.get(&slot.instance).cloned(), notes)
                     })
                     .collect(),
             });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::metrics::sampler::Figures;
 use crate::model::exit::{Exit, LastExit};
 use crate::model::selector::Generation;
-use crate::model::status::{AppView, ExitStatus, InstanceDetail, InstanceStatus, InstanceView, ProcView};
+use crate::model::status::{AppView, Draining, ExitStatus, InstanceDetail, InstanceStatus, InstanceView, ProcView};
 use crate::model::time::Mono;
 
 /// What was found out about one live proc.
@@ -51,6 +51,7 @@ pub fn detail(
     now: Mono,
     measured: &Measured,
     log_files: Vec<String>,
+    draining: Option<Draining>,
     notes: Vec<String>,
 ) -> InstanceDetail {
     let figures = measured.figures.as_ref();
@@ -63,6 +64,7 @@ pub fn detail(
         procs: slot.procs.iter().map(proc_line).collect(),
         log_files,
         due_ms: slot.due.map(|due| millis(due.since(now))),
+        draining,
         notes,
     }
 }

@@ -133,13 +133,20 @@ impl Driver {
 
     /// Steps through every waiting event, carrying out what each asks for; then tells the world.
     fn settle(&mut self) {
-        while let Some(event) = self.queue.pop_front() {
-            let now = clock::now();
-            let mut effects = std::mem::take(&mut self.effects);
-            self.world.step(now, event, &mut effects);
-            self.carry_out(now, &mut effects);
-            effects.clear();
-            self.effects = effects;
+        loop {
+            while let Some(event) = self.queue.pop_front() {
+                let now = clock::now();
+                let mut effects = std::mem::take(&mut self.effects);
+                self.world.step(now, event, &mut effects);
+                self.carry_out(now, &mut effects);
+                effects.clear();
+                self.effects = effects;
+            }
+            // Most drains have nothing to wait for, and are over in the turn they begin in.
+            self.executor.look_at_drains(&mut self.queue);
+            if self.queue.is_empty() {
+                break;
+            }
         }
         self.executor.tidy(&mut self.link);
         if self.executor.take_ports_changed() {

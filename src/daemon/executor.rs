@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::account::Account;
+use super::drain::DrainWatch;
 use super::link::{FromHolder, Link};
 use super::listen::{ListenWatch, PortMemory};
 use super::output::Output;
@@ -19,6 +20,7 @@ use super::passed::Passed;
 use super::probe::Aim;
 use super::sharing::{Sharing, Socket};
 use super::spawn::Prepared;
+use super::traffic::Found;
 use super::tree::Tree;
 use crate::balance::object::Unable;
 use crate::core::effect::{Effect, News};
@@ -60,6 +62,8 @@ pub enum Told {
     OverMemory {
         run: Run,
     },
+    /// The sockets of runs that are drained were looked at.
+    Sockets(BTreeMap<Run, Found>),
     Log(Report),
     /// It is time for the next attempt of `ready_on = { exec = … }`.
     Probe {
@@ -121,10 +125,10 @@ pub(super) struct Live {
     pub listens: bool,
     /// What it listens on, as the kernel told of it.
     pub sockets: Vec<Socket>,
-    /// It gets no new connections if anybody else does.
-    pub draining: bool,
     /// What a person should know of its ports.
     pub remarks: Vec<String>,
+    /// It was told to take no new connections, or to end.
+    pub leaving: bool,
     /// What was asked of it before it had a process to ask.
     pub early: Vec<Effect>,
     pub oom: bool,
@@ -143,6 +147,7 @@ pub struct Executor {
     pub(super) accounts: BTreeMap<AppName, (Identity, Account)>,
     pub(super) watch: ListenWatch,
     pub(super) passed: Passed,
+    pub(super) drains: DrainWatch,
     pub(super) ports: PortMemory,
     pub(super) ports_changed: bool,
     /// Ports outside this range were chosen by a person (ip_local_port_range).
@@ -185,6 +190,7 @@ impl Executor {
             accounts: BTreeMap::new(),
             watch: ListenWatch::default(),
             passed,
+            drains: DrainWatch::default(),
             ports,
             ports_changed: false,
             ephemeral,
@@ -201,10 +207,7 @@ impl Executor {
     pub fn carry_out(&mut self, effect: Effect, now: Now, link: &mut Link, queue: &mut VecDeque<Event>) {
         match effect {
             Effect::Spawn { proc, revision, spec } => self.spawn(proc, revision, spec, link, queue),
-            Effect::Drain { proc } => {
-                self.unroute(proc.run);
-                queue.push_back(Event::Drained { proc });
-            }
+            Effect::Drain { proc } => self.drain(proc, now.mono, queue),
             Effect::Signal { ref proc, signal, scope } => {
                 let run = proc.run;
                 if !self.wait_for_pid(run, &effect) {
@@ -213,6 +216,10 @@ impl Executor {
             }
             Effect::Kill { ref proc } => {
                 let run = proc.run;
+                self.drains.remove(run);
+                if let Some(live) = self.runs.get_mut(&run) {
+                    live.leaving = true;
+                }
                 match self.runs.get(&run) {
                     Some(live) if !live.asked => {
                         self.spawn_failed(run, "stopped before it was started".to_owned(), queue);
@@ -325,6 +332,7 @@ impl Executor {
                     queue.push_back(Event::OverMemory { proc: live.proc.clone() });
                 }
             }
+            Told::Sockets(found) => self.looked_at_drains(&found, queue),
             Told::Log(report) => self.log_report(report, link),
             Told::Probe { run } => self.probe(run, link),
             Told::Kernel(news) => self.heard(news, queue),
@@ -414,9 +422,9 @@ impl Executor {
         }
     }
 
-    /// When `look` wants to be called.
+    /// When `look` or `look_at_drains` wants to be called.
     pub fn next_look(&self) -> Option<Mono> {
-        self.watch.next_look()
+        [self.watch.next_look(), self.drains.next_look()].into_iter().flatten().min()
     }
 
     pub fn ports(&self) -> &PortMemory {

@@ -42,6 +42,7 @@ impl Executor {
         let oom = live.oom;
         let (proc, cgroup) = (live.proc.clone(), live.cgroup.clone());
         self.watch.remove(run);
+        self.drains.remove(run);
         queue.push_back(Event::Exited { proc, exit, oom });
         if !self.tree.has_cgroups() {
             // The zombie leader still holds the group's number, so nobody else can be hit.

@@ -8,6 +8,7 @@ mod asks;
 mod clock;
 mod describe;
 mod doctor;
+mod drain;
 mod driver;
 mod environment;
 mod executor;
@@ -28,6 +29,7 @@ mod sockets;
 mod spawn;
 mod start;
 mod store;
+mod traffic;
 mod tree;
 mod watched;
 

@@ -85,7 +85,7 @@ impl Executor {
         live.tasks.extend(memory::watch_soft(run, &live.cgroup, &live.spec.limits, &self.tell));
         queue.push_back(Event::Ready { proc: live.proc.clone() });
         // A run that was told to stop while it booted gets no connections.
-        if !live.draining {
+        if !live.leaving {
             self.route(run);
         }
     }

@@ -18,7 +18,7 @@ use super::watched::watched;
 use crate::balance::group::{Refusal, Turns};
 use crate::balance::hooks::{Hooks, News as Heard, Ring};
 use crate::balance::object::{Loader, Unable};
-use crate::balance::routes::{Place, Relief, Routes};
+use crate::balance::routes::{Place, Routes};
 use crate::core::effect::News;
 use crate::core::event::Event;
 use crate::model::ids::{AppName, InstanceId, ProcId, Run};
@@ -56,6 +56,11 @@ impl Sharing {
             events.map_err(|source| Unable::Refused { what: "its ring buffer cannot be waited on", source })?;
         tokio::spawn(hear(events, tell));
         Ok(Self { hooks, routes: Routes::new(loader), unshared: HashSet::new(), taken: BTreeMap::new() })
+    }
+
+    /// Whether anybody else takes new connections where this run listens. None if it has no routed address.
+    pub(super) fn relieved(&self, run: Run) -> Option<bool> {
+        self.routes.relief(run.0)
     }
 }
 
@@ -140,7 +145,7 @@ impl Executor {
             return;
         }
         self.admit(run, socket);
-        if self.runs.get(&run).is_some_and(|live| live.ready && !live.draining) {
+        if self.runs.get(&run).is_some_and(|live| live.ready && !live.leaving) {
             self.route(run);
         }
         self.listened(run, queue);
@@ -212,18 +217,10 @@ impl Executor {
 
     /// The run takes no new connections, if anybody else does.
     pub(super) fn unroute(&mut self, run: Run) {
-        if let Some(live) = self.runs.get_mut(&run) {
-            live.draining = true;
-        }
         let Ok(sharing) = &mut self.sharing else { return };
         if let Err(error) = sharing.routes.unroute(run.0) {
             tracing::error!("run {run} goes on getting connections: {error}");
         }
-    }
-
-    /// Who takes the connections of a run that drains.
-    pub(super) fn relief(&self, run: Run) -> Relief {
-        self.sharing.as_ref().map_or(Relief::Nobody, |sharing| sharing.routes.relief(run.0))
     }
 
     /// The run has ended; its sockets are closed.

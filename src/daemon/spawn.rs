@@ -63,8 +63,8 @@ impl Executor {
             ready: false,
             listens: false,
             sockets: Vec::new(),
-            draining: false,
             remarks: Vec::new(),
+            leaving: false,
             early: Vec::new(),
             oom: false,
             exit: None,
@@ -133,6 +133,7 @@ impl Executor {
     /// Nothing of the run is left but its cgroup, which is empty.
     pub(super) fn spawn_failed(&mut self, run: Run, why: String, queue: &mut VecDeque<Event>) {
         let Some(live) = self.runs.remove(&run) else { return };
+        self.drains.remove(run);
         self.litter.push(live.cgroup);
         let why = format!("{}: {why}", live.proc.instance);
         queue.push_back(Event::SpawnFailed { proc: live.proc, why });

@@ -130,6 +130,21 @@ pub struct ExitStatus {
     pub message: Option<String>,
 }
 
+/// What a run waits for that takes no new connections, before it is told to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draining {
+    /// Connections that it has not accepted yet.
+    pub queued: u64,
+    /// Connections that are not established yet.
+    pub handshakes: u64,
+    /// Connections on which something is being answered, read or sent.
+    pub busy: u64,
+    /// Connections on which nothing is going on, but not for long enough yet.
+    pub quiet_soon: u64,
+    /// When it is told to stop whatever it waits for (`drain_timeout`), in milliseconds from now.
+    pub until_ms: u64,
+}
+
 /// What `stead show` adds to a row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InstanceDetail {
@@ -145,6 +160,8 @@ pub struct InstanceDetail {
     pub log_files: Vec<String>,
     /// When a waiting instance is started again, in milliseconds from now.
     pub due_ms: Option<u64>,
+    /// None unless one of its procs is drained.
+    pub draining: Option<Draining>,
     /// What a person should know about it, such as why it is replaced old-first.
     pub notes: Vec<String>,
 }

@@ -17,6 +17,7 @@ pub mod open;
 pub mod pidfd;
 pub mod pipe;
 pub mod proc_net;
+pub mod quickack;
 pub mod rlimit;
 pub mod signal;
 pub mod socket;

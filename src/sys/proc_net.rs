@@ -1,18 +1,46 @@
 //! Sockets as /proc shows them.
-//! Owns: the parser of /proc/net/tcp and tcp6, and the socket inodes of a process.
-//! Never: is the first choice: the kernel writes out every connection to show a few listeners.
+//! Owns: the parser of /proc/net/tcp and tcp6, and the sockets of a process.
+//! Never: is the first choice: the kernel writes out every connection to show a few sockets, without their traffic.
 
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::inet_diag::Listener;
+use super::inet_diag::{Connection, Listener, TcpState};
+
+const TCP_LISTEN: u8 = 10;
 
 /// Every listening TCP socket of this network namespace.
 pub fn listeners() -> io::Result<Vec<Listener>> {
-    let mut found: Vec<Listener> = fs::read_to_string("/proc/net/tcp")?.lines().filter_map(parse).collect();
+    lines(|line| {
+        let address = line.local;
+        let listens = line.state == TCP_LISTEN;
+        listens.then_some(Listener { inode: line.inode, cookie: 0, address, queue: 0, backlog: 0, cgroup: None })
+    })
+}
+
+/// Every TCP connection of this network namespace.
+pub fn connections() -> io::Result<Vec<Connection>> {
+    lines(|line| {
+        Some(Connection {
+            inode: line.inode,
+            cookie: 0,
+            local: line.local,
+            remote: line.remote,
+            state: TcpState::from_number(line.state)?,
+            rqueue: line.rqueue,
+            wqueue: line.wqueue,
+            cgroup: None,
+            traffic: None,
+        })
+    })
+}
+
+fn lines<T>(wanted: impl Fn(Line) -> Option<T>) -> io::Result<Vec<T>> {
+    let read = |text: String| text.lines().filter_map(parse).filter_map(&wanted).collect::<Vec<T>>();
+    let mut found = read(fs::read_to_string("/proc/net/tcp")?);
     match fs::read_to_string("/proc/net/tcp6") {
-        Ok(text) => found.extend(text.lines().filter_map(parse)),
+        Ok(text) => found.extend(read(text)),
         // No IPv6 in this kernel.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
@@ -20,20 +48,33 @@ pub fn listeners() -> io::Result<Vec<Listener>> {
     Ok(found)
 }
 
-/// One line, if it is a listener.
-fn parse(line: &str) -> Option<Listener> {
-    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    let &[_, local, _, "0A", _, _, _, _, _, inode, ..] = &fields[..] else { return None };
-    let (address, port) = local.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    Some(Listener {
-        inode: inode.parse().ok()?,
-        cookie: 0,
-        address: SocketAddr::new(parse_address(address)?, port),
-        queue: 0,
-        backlog: 0,
-        cgroup: None,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Line {
+    local: SocketAddr,
+    remote: SocketAddr,
+    state: u8,
+    rqueue: u32,
+    wqueue: u32,
+    inode: u64,
+}
+
+fn parse(line: &str) -> Option<Line> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let (local, remote, state, queues) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let (wqueue, rqueue) = queues.split_once(':')?;
+    Some(Line {
+        local: parse_end(local)?,
+        remote: parse_end(remote)?,
+        state: u8::from_str_radix(state, 16).ok()?,
+        rqueue: u32::from_str_radix(rqueue, 16).ok()?,
+        wqueue: u32::from_str_radix(wqueue, 16).ok()?,
+        inode: fields.nth(4)?.parse().ok()?,
     })
+}
+
+fn parse_end(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    Some(SocketAddr::new(parse_address(address)?, u16::from_str_radix(port, 16).ok()?))
 }
 
 /// Words of 32 bits, each printed as a number of the host's byte order although it holds network order.
@@ -69,7 +110,8 @@ pub fn socket_fds(pid: i32) -> Vec<i32> {
     fds
 }
 
-fn sockets(pid: i32) -> impl Iterator<Item = (i32, u64)> {
+/// The descriptors of a process that are sockets, each with the socket's inode. None of a process that is gone.
+pub fn sockets(pid: i32) -> impl Iterator<Item = (i32, u64)> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
     entries.filter_map(|entry| {
         let entry = entry.ok()?;
@@ -92,20 +134,20 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_line_in_state_listen_is_a_listener() {
+    fn a_line_is_a_socket_with_its_state_and_queues() {
         let line =
-            "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 26157 1 0";
-        let listener = parse(line).unwrap();
-        assert_eq!(listener.inode, 26157);
+            "   0: 0100007F:1F90 00000000:0000 0A 00000002:00000001 00:00000000 00000000  1000        0 26157 1 0";
+        let socket = parse(line).unwrap();
+        assert_eq!((socket.inode, socket.state, socket.wqueue, socket.rqueue), (26157, TCP_LISTEN, 2, 1));
         if cfg!(target_endian = "little") {
-            assert_eq!(listener.address, "127.0.0.1:8080".parse().unwrap());
+            assert_eq!(socket.local, "127.0.0.1:8080".parse().unwrap());
         }
         let six =
-            "   1: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 9 1";
+            "   1: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 01 0:0 00:0 0 0 0 9 1";
         if cfg!(target_endian = "little") {
-            assert_eq!(parse(six).unwrap().address, "[::1]:80".parse().unwrap());
+            assert_eq!(parse(six).unwrap().local, "[::1]:80".parse().unwrap());
         }
-        assert_eq!(parse(&line.replace(" 0A ", " 01 ")), None);
+        assert_eq!(parse("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt"), None);
     }
 
     proptest! {

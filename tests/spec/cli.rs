@@ -9,7 +9,7 @@ use stead::cli::table::{self, Style};
 use stead::cli::views;
 use stead::config::raw::Value;
 use stead::model::selector::Generation;
-use stead::model::status::{ExitStatus, InstanceDetail, InstanceStatus, Status};
+use stead::model::status::{Draining, ExitStatus, InstanceDetail, InstanceStatus, Status};
 
 fn running(id: u32, app: &str, slot: u32) -> InstanceStatus {
     InstanceStatus {
@@ -138,7 +138,9 @@ fn colours_change_nothing_but_colours() {
 }
 
 fn shown() -> AppDetail {
+    let waits = Draining { queued: 0, handshakes: 0, busy: 1, quiet_soon: 2, until_ms: 7_200 };
     let instances = some_apps().into_iter().take(3).map(|status| InstanceDetail {
+        draining: (status.instance == "api/1").then(|| waits.clone()),
         status,
         memory_anon_bytes: Some(50 << 20),
         memory_file_bytes: Some(14 << 20),
@@ -199,6 +201,7 @@ fn show_says_everything_about_an_app() {
         id          1
         status      running, ready, outdated
         generation  running
+        draining    waits for 3 connections (1 being answered, 2 quiet, but not for long yet), 0 queued; at most 7.2s more
         revision    3
         pid         4712
         user        www-data
@@ -235,6 +238,11 @@ fn show_as_json_has_the_names_of_list_and_of_the_config() {
     assert_eq!(json["spec"]["env"]["PORT"], "8080");
     assert_eq!(json["instances"][0]["status"]["instance"], "api/0");
     assert_eq!(json["instances"][1]["status"]["last_exit"]["reason"], "oom");
+    let mut waits =
+        json["instances"][1]["draining"].as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>();
+    waits.sort_unstable();
+    assert_eq!(waits, ["busy", "handshakes", "queued", "quiet_soon", "until_ms"]);
+    assert!(json["instances"][0]["draining"].is_null());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! Needs root. Each test has its own directories and base cgroup, so they run side by side.
 
 mod bad_input;
+mod draining;
 mod holder;
 mod kept_alive;
 mod limits;

@@ -1,8 +1,11 @@
-//! Listening TCP sockets, asked of the kernel over NETLINK_SOCK_DIAG.
-//! Owns: the request, the decoding of its answers, and whose sockets they are.
-//! Never: polls. Where netlink is refused, `proc_net` reads the same from text, without cgroup ids and queues.
+//! TCP sockets, asked of the kernel over NETLINK_SOCK_DIAG.
+//! Owns: the request, the decoding of its answers, and whose listeners they are.
+//! Never: polls. Where netlink is refused, `proc_net` reads what it can of the same from text.
 
+mod connection;
 mod netlink;
+
+pub use connection::{Connection, TcpState, Traffic, connections};
 
 use std::collections::BTreeSet;
 use std::io;
@@ -32,7 +35,7 @@ const TCP_LISTEN: u32 = 10;
 pub fn listeners() -> io::Result<Vec<Listener>> {
     let mut found = Vec::new();
     let asked = netlink::open().and_then(|netlink| {
-        netlink::dump(&netlink, Question { states: 1 << TCP_LISTEN }, |answer| {
+        netlink::dump(&netlink, Question { states: 1 << TCP_LISTEN, ports: &[], info: false }, |answer| {
             found.push(Listener {
                 inode: answer.inode,
                 cookie: answer.cookie,

@@ -13,20 +13,38 @@ const HEADER: usize = 16;
 const REQUEST: usize = HEADER + 56;
 const ANSWER: usize = 72;
 
-/// Attributes of an answer (uapi/linux/inet_diag.h).
-pub const INET_DIAG_CGROUP_ID: u16 = 21;
+/// The attribute of a request that holds a filter, and attributes of an answer (uapi/linux/inet_diag.h).
+const INET_DIAG_REQ_BYTECODE: u16 = 1;
+pub const INET_DIAG_INFO: u16 = 2;
+const INET_DIAG_CGROUP_ID: u16 = 21;
+
+/// Steps of a filter, and the length of one.
+const INET_DIAG_BC_JMP: u8 = 1;
+const INET_DIAG_BC_S_GE: u8 = 2;
+const INET_DIAG_BC_S_LE: u8 = 3;
+const STEP: usize = 4;
+/// A comparison of a port is followed by a step that holds the port; then comes a jump over the other ports.
+const PORT_STEPS: usize = 2 * STEP + 2 * STEP + STEP;
+/// The kernel proves a filter sound in quadratic time, so a longer list is left to the caller's own comparison.
+const PORTS_MAX: usize = 32;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Question {
+pub struct Question<'a> {
     /// A bit for each TCP state, by its number.
     pub states: u32,
+    /// Local ports to which the kernel may confine itself; empty: any.
+    pub ports: &'a [u16],
+    /// With tcp_info.
+    pub info: bool,
 }
 
 /// One inet_diag_msg.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'a> {
+    pub state: u8,
     pub local: SocketAddr,
+    pub remote: SocketAddr,
     pub cookie: u64,
     pub rqueue: u32,
     pub wqueue: u32,
@@ -39,7 +57,7 @@ pub fn open() -> io::Result<OwnedFd> {
 }
 
 /// Every TCP socket of this network namespace that is asked for, v4 and v6.
-pub fn dump(netlink: &OwnedFd, question: Question, mut each: impl FnMut(Answer<'_>)) -> io::Result<()> {
+pub fn dump(netlink: &OwnedFd, question: Question<'_>, mut each: impl FnMut(Answer<'_>)) -> io::Result<()> {
     for family in [libc::AF_INET, libc::AF_INET6] {
         match dump_family(netlink.as_raw_fd(), family as u8, question, &mut each) {
             Ok(()) => {}
@@ -51,7 +69,7 @@ pub fn dump(netlink: &OwnedFd, question: Question, mut each: impl FnMut(Answer<'
     Ok(())
 }
 
-fn dump_family(netlink: i32, family: u8, question: Question, each: &mut impl FnMut(Answer<'_>)) -> io::Result<()> {
+fn dump_family(netlink: i32, family: u8, question: Question<'_>, each: &mut impl FnMut(Answer<'_>)) -> io::Result<()> {
     send(netlink, &request(family, question), MsgFlags::empty())?;
     let mut buffer = vec![0; 32 << 10];
     loop {
@@ -63,16 +81,48 @@ fn dump_family(netlink: i32, family: u8, question: Question, each: &mut impl FnM
 }
 
 /// nlmsghdr and inet_diag_req_v2, in the host's byte order but for the ports and addresses, which are all zero.
-fn request(family: u8, question: Question) -> [u8; REQUEST] {
-    let mut request = [0; REQUEST];
-    request[0..4].copy_from_slice(&(REQUEST as u32).to_ne_bytes());
+fn request(family: u8, question: Question<'_>) -> Vec<u8> {
+    let mut request = vec![0; REQUEST];
     request[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
     request[6..8].copy_from_slice(&flags.to_ne_bytes());
     request[HEADER] = family;
     request[HEADER + 1] = libc::IPPROTO_TCP as u8;
+    if question.info {
+        request[HEADER + 2] = 1 << (INET_DIAG_INFO - 1);
+    }
     request[HEADER + 4..HEADER + 8].copy_from_slice(&question.states.to_ne_bytes());
+    if (1..=PORTS_MAX).contains(&question.ports.len()) {
+        let filter = filter(question.ports);
+        request.extend(((4 + filter.len()) as u16).to_ne_bytes());
+        request.extend(INET_DIAG_REQ_BYTECODE.to_ne_bytes());
+        request.extend(filter);
+    }
+    let len = request.len() as u32;
+    request[0..4].copy_from_slice(&len.to_ne_bytes());
     request
+}
+
+/// "The local port is this one, or that one, or …" as inet_diag_bc_run understands it: a step that is true goes on at
+/// its `yes`, else at its `no`, both counted from the step's own begin. A socket is shown if this ends exactly at the
+/// end, and not if it ends one step behind it. Ports are compared by `>=` and `<=`, as `==` is younger.
+fn filter(ports: &[u16]) -> Vec<u8> {
+    let end = ports.len() * PORT_STEPS;
+    let mut steps = Vec::with_capacity(end);
+    let mut step = |code: u8, yes: usize, no: usize| {
+        steps.extend([code, yes as u8]);
+        steps.extend((no as u16).to_ne_bytes());
+    };
+    for (number, port) in ports.iter().enumerate() {
+        let at = number * PORT_STEPS;
+        let next = if number + 1 < ports.len() { at + PORT_STEPS } else { end + STEP };
+        step(INET_DIAG_BC_S_GE, 2 * STEP, next - at);
+        step(0, 0, usize::from(*port));
+        step(INET_DIAG_BC_S_LE, 2 * STEP, next - (at + 2 * STEP));
+        step(0, 0, usize::from(*port));
+        step(INET_DIAG_BC_JMP, STEP, end - (at + 4 * STEP));
+    }
+    steps
 }
 
 /// Reads one datagram of answers. False once the last has been read.
@@ -107,7 +157,9 @@ fn answer(body: &[u8]) -> Option<Answer<'_>> {
         _ => None,
     };
     Some(Answer {
+        state: body[1],
         local: SocketAddr::new(address(8)?, port(4)),
+        remote: SocketAddr::new(address(24)?, port(6)),
         // Two words, the lower one first, whatever the host's byte order (sock_diag_save_cookie).
         cookie: u64::from(u32_at(body, 44)?) | u64::from(u32_at(body, 48)?) << 32,
         rqueue: u32_at(body, 56)?,
@@ -143,11 +195,11 @@ fn aligned(len: usize) -> usize {
     len.next_multiple_of(4)
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
@@ -160,6 +212,33 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_filter_lets_its_ports_through_and_no_others() {
+        // As the kernel runs it.
+        fn shows(filter: &[u8], port: u16) -> bool {
+            let mut at = 0;
+            while at < filter.len() {
+                let step =
+                    |at: usize| (filter[at], usize::from(filter[at + 1]), usize::from(u16_at(filter, at + 2).unwrap()));
+                let (code, yes, no) = step(at);
+                let holds = match code {
+                    INET_DIAG_BC_S_GE => usize::from(port) >= step(at + STEP).2,
+                    INET_DIAG_BC_S_LE => usize::from(port) <= step(at + STEP).2,
+                    INET_DIAG_BC_JMP => false,
+                    other => panic!("step {other}"),
+                };
+                at += if holds { yes } else { no };
+            }
+            at == filter.len()
+        }
+        for ports in [&[80][..], &[80, 443], &[0, 1, 8080, u16::MAX]] {
+            let filter = filter(ports);
+            for port in [0, 1, 2, 79, 80, 81, 442, 443, 8079, 8080, 8081, u16::MAX - 1, u16::MAX] {
+                assert_eq!(shows(&filter, port), ports.contains(&port), "{port} of {ports:?}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn garbage_is_an_error_or_nothing(bytes: Vec<u8>) {
@@ -167,7 +246,7 @@ mod tests {
             let attributes = &bytes[..];
             if let Some(answer) = answer(&bytes) {
                 let _ = answer.cgroup();
-                let _ = Answer { attributes, ..answer }.attribute(INET_DIAG_CGROUP_ID);
+                let _ = Answer { attributes, ..answer }.attribute(INET_DIAG_INFO);
             }
         }
     }
