@@ -87,9 +87,8 @@ impl Group {
             None => return Err(Refusal::Full),
         };
         // Every time: once the last socket of an address is closed, the next one begins a group without a program.
-        let program: &SkReuseport = (&*self.programs.program("route").ok_or(Unable::Incomplete("program `route`"))?)
-            .try_into()
-            .map_err(Unable::from)?;
+        let program = self.programs.program("route").ok_or(Unable::Incomplete("program `route`"))?;
+        let program: &SkReuseport = program.try_into().map_err(Unable::from)?;
         program.attach(socket).map_err(|error| refusal(error.into()))?;
         // The element of a closed socket is empty again by itself.
         self.sockets.set(index as u32, &socket.as_raw_fd(), 0).map_err(|error| refusal(error.into()))?;

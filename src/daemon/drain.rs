@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::clock;
-use super::executor::{Executor, Live, Told};
+use super::executor::{Executor, Live};
+use super::told::Told;
 use super::traffic::{self, Found, Who};
 use crate::balance::drain::{Verdict, Wait, verdict};
 use crate::core::event::Event;

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use super::clock;
-use super::executor::{Executor, Told};
+use super::executor::Executor;
 use super::link::{FromHolder, Link, LinkError};
 use super::listen::PortMemory;
 use super::store::Store;
+use super::told::Told;
 use crate::api::{Ask, Job, JobUpdate, Refusal};
 use crate::core::effect::Effect;
 use crate::core::event::Event;

@@ -5,10 +5,9 @@
 //! `spawn` begins a run, `readiness` watches it boot, `exits` ends it; this file holds what they share.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::account::Account;
@@ -17,10 +16,8 @@ use super::link::{FromHolder, Link};
 use super::listen::{ListenWatch, PortMemory};
 use super::output::Output;
 use super::passed::Passed;
-use super::probe::Aim;
 use super::sharing::{Sharing, Socket};
-use super::spawn::Prepared;
-use super::traffic::Found;
+use super::told::Told;
 use super::tree::Tree;
 use crate::balance::object::Unable;
 use crate::core::effect::{Effect, News};
@@ -33,61 +30,6 @@ use crate::model::signal::Signal;
 use crate::model::spec::{AppSpec, Identity, StopScope};
 use crate::model::time::{Mono, Now, Wall};
 use crate::sys::cgroup::RunCgroup;
-
-/// News from a task or thread of ours to the loop.
-#[derive(Debug)]
-pub enum Told {
-    /// Identity and environment of a run are known, or cannot be.
-    Prepared {
-        run: Run,
-        prepared: Result<Box<Prepared>, String>,
-    },
-    /// A probe succeeded, or Node's channel said so.
-    Ready {
-        run: Run,
-    },
-    /// A process said READY=1 on the notify socket; `cgroup` is its /proc/PID/cgroup at that moment.
-    Notified {
-        pid: i32,
-        cgroup: String,
-    },
-    /// The cgroup of a dead main process has become empty.
-    Empty {
-        run: Run,
-    },
-    /// The kernel's OOM killer struck in a v1 cgroup.
-    OomV1 {
-        run: Run,
-    },
-    OverMemory {
-        run: Run,
-    },
-    /// The sockets of runs that are drained were looked at.
-    Sockets(BTreeMap<Run, Found>),
-    Log(Report),
-    /// It is time for the next attempt of `ready_on = { exec = … }`.
-    Probe {
-        run: Run,
-    },
-    /// The kernel's news of apps' sockets.
-    Kernel(Vec<crate::balance::hooks::News>),
-    /// A probe is about to connect.
-    Aim {
-        run: Run,
-        to: SocketAddr,
-        answer: oneshot::Sender<Aim>,
-    },
-    /// It has, from this port, or has given up.
-    Aimed {
-        from: u16,
-    },
-    /// Specs were checked on this host; they are deployed, or refused.
-    Checked(Box<super::asks::Checked>),
-    /// Sockets were made, or cannot be.
-    Made(Box<super::passed::Made>),
-    /// Specs that a person wants a plan for.
-    ToPlan(Box<super::asks::ToPlan>),
-}
 
 /// Where the latest attempt of `ready_on`'s command stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,8 +119,7 @@ impl Executor {
         tree: Tree,
         output: Output,
         passed: Passed,
-        ports: PortMemory,
-        ephemeral: std::ops::RangeInclusive<u16>,
+        (ports, ephemeral): (PortMemory, std::ops::RangeInclusive<u16>),
         notify_path: String,
         sharing: Result<Sharing, Unable>,
         tell: mpsc::UnboundedSender<Told>,

@@ -9,8 +9,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::executor::{Executor, Probe, Told, stream_key};
+use super::executor::{Executor, Probe, stream_key};
 use super::link::Link;
+use super::told::Told;
 use super::watched::watched;
 use crate::core::event::Event;
 use crate::model::exit::Exit;

@@ -11,8 +11,8 @@ use tokio::io::Interest;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use super::executor::Told;
 use super::exits::reread;
+use super::told::Told;
 use super::watched::watched;
 use crate::model::ids::Run;
 use crate::model::spec::Limits;

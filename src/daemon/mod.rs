@@ -29,6 +29,7 @@ mod sockets;
 mod spawn;
 mod start;
 mod store;
+mod told;
 mod traffic;
 mod tree;
 mod watched;

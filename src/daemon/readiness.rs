@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::driver::Driver;
-use super::executor::{Executor, Live, PROBE, Probe, Told};
+use super::executor::{Executor, Live, PROBE, Probe};
 use super::exits::wait_until_empty;
 use super::link::Link;
 use super::listen::{News, Rule};
 use super::probe::Aim;
 use super::spawn::probe_plan;
+use super::told::Told;
 use super::{clock, memory, notify, probe};
 use crate::core::event::Event;
 use crate::model::exit::Exit;

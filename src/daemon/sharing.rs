@@ -11,8 +11,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use super::clock;
-use super::executor::{Executor, Live, Told};
+use super::executor::{Executor, Live};
 use super::probe::{Aim, From};
+use super::told::Told;
 use super::tree::Tree;
 use super::watched::watched;
 use crate::balance::group::{Refusal, Turns};

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::account::{self, Account};
 use super::environment::{self, Person};
-use super::executor::{Executor, Live, Probe, Told, stream_key};
+use super::executor::{Executor, Live, Probe, stream_key};
 use super::link::{Link, Streams};
+use super::told::Told;
 use super::{clock, ipc, memory, passed, program};
 use crate::core::event::Event;
 use crate::holder::plan::{Passed, Plan, Sink, Step};

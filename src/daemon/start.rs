@@ -14,13 +14,14 @@ use tokio::io::Interest;
 use tokio::sync::{mpsc, watch};
 
 use super::driver::{Driver, OnDisk};
-use super::executor::{Executor, Told};
+use super::executor::Executor;
 use super::link::{Link, LinkError};
 use super::mode::Mode;
 use super::output::Output;
 use super::passed::Passed;
 use super::sharing::Sharing;
 use super::store::{Store, StoreError};
+use super::told::Told;
 use super::tree::Tree;
 use super::watched::watched;
 use super::{clock, notify};
@@ -119,7 +120,7 @@ async fn serve() -> Result<(), StartError> {
         tracing::warn!("instances cannot share ports: {why}");
     }
     let executor =
-        Executor::new(tree, output, Passed::found(&stored), ports, ephemeral_ports(), notify_path, sharing, tell);
+        Executor::new(tree, output, Passed::found(&stored), (ports, ephemeral_ports()), notify_path, sharing, tell);
 
     let (asks, mailbox) = mpsc::channel(64);
     let (publish, snapshots) = watch::channel(Arc::new(Snapshot::default()));
