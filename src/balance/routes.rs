@@ -59,12 +59,15 @@ impl Routes {
         done
     }
 
-    /// Whether any other run takes new connections on an address of this one: on all of them it will, once it listens
-    /// there too. None: this run is on no address that is routed.
-    pub fn relief(&self, run: u64) -> Option<bool> {
-        let mut own = self.groups.values().filter(|group| group.has(run)).peekable();
-        own.peek()?;
-        Some(own.any(|group| group.routes_beside(run)))
+    /// Who else takes the new connections of this run. None: it is on no address that is routed.
+    pub fn relief(&self, run: u64) -> Option<Relief> {
+        let own = || self.groups.values().filter(|group| group.has(run));
+        match (own().count(), own().filter(|group| group.routes_beside(run)).count()) {
+            (0, _) => None,
+            (_, 0) => Some(Relief::Nobody),
+            (all, some) if some < all => Some(Relief::Partly),
+            _ => Some(Relief::Wholly),
+        }
     }
 
     /// Makes connections from a loopback port reach this run, if it has a socket that `to` leads to.
@@ -85,6 +88,16 @@ impl Routes {
     pub fn is_ours(&self, to: SocketAddr) -> bool {
         self.groups.keys().any(|place| leads_to(to, place.address))
     }
+}
+
+/// Whether other runs take the new connections of one that takes none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relief {
+    /// On none of its addresses: they go on coming to it.
+    Nobody,
+    /// Somebody who is ready has yet to listen on some of them.
+    Partly,
+    Wholly,
 }
 
 /// Whether a connection to one may arrive at a socket bound to the other.

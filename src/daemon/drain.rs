@@ -13,10 +13,14 @@ use super::executor::{Executor, Live};
 use super::told::Told;
 use super::traffic::{self, Found, Who};
 use crate::balance::drain::{Verdict, Wait, verdict};
+use crate::balance::routes::Relief;
 use crate::core::event::Event;
 use crate::model::ids::{AppName, InstanceId, ProcId, Run};
 use crate::model::status::Draining;
 use crate::model::time::Mono;
+
+/// Until somebody who is ready listens on the rest of a run's ports, too; most do so at once.
+const PARTLY: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 struct Drain {
@@ -82,14 +86,18 @@ impl DrainWatch {
     }
 
     /// The end of a look, with what was found of each run. Takes out the runs that are drained, and returns them.
-    pub fn look(&mut self, now: Mono, found: &BTreeMap<Run, Found>, siblings: impl Fn(Run) -> bool) -> Vec<Run> {
+    pub fn look(&mut self, now: Mono, found: &BTreeMap<Run, Found>, relief: impl Fn(Run) -> Relief) -> Vec<Run> {
         let took = self.looking.take().map_or(Duration::ZERO, |began| now.since(began));
         let pause = (took * PAUSE).min(PAUSE_MAX);
         let mut drained = Vec::new();
         for (run, drain) in &mut self.drains {
             // None: it came while the look was under way.
             let Some(found) = found.get(run) else { continue };
-            let verdict = if siblings(*run) { verdict(&found.sockets, now.since(drain.since)) } else { Verdict::Done };
+            let verdict = match relief(*run) {
+                Relief::Nobody => Verdict::Done,
+                Relief::Partly => Verdict::Wait(Wait { look_in: PARTLY, ..drain.wait }),
+                Relief::Wholly => verdict(&found.sockets, now.since(drain.since)),
+            };
             match verdict {
                 Verdict::Done => drained.push(*run),
                 Verdict::Wait(wait) => {
@@ -138,8 +146,8 @@ impl Executor {
         let taking: BTreeSet<&AppName> =
             runs.values().filter(|live| takes(live)).map(|live| &live.proc.instance.app).collect();
         let sharing = self.sharing.as_ref().ok();
-        let has_sibling = |run| match (runs.get(&run), sharing.and_then(|sharing| sharing.relieved(run))) {
-            (_, Some(relieved)) => relieved,
+        let has_sibling = |run| match (runs.get(&run), sharing.and_then(|sharing| sharing.relief(run))) {
+            (_, Some(relief)) => relief != Relief::Nobody,
             (Some(live), None) => taking.contains(&live.proc.instance.app),
             (None, None) => false,
         };
@@ -170,14 +178,15 @@ impl Executor {
     pub(super) fn looked_at_drains(&mut self, found: &BTreeMap<Run, Found>, queue: &mut VecDeque<Event>) {
         let runs = &self.runs;
         let sharing = self.sharing.as_ref().ok();
-        let taken_over = |run| {
-            if let Some(relieved) = sharing.and_then(|sharing| sharing.relieved(run)) {
-                return relieved;
+        let relief = |run| {
+            if let Some(relief) = sharing.and_then(|sharing| sharing.relief(run)) {
+                return relief;
             }
-            let others = found.get(&run).map(|found| &found.others).into_iter().flatten();
-            others.filter_map(|other| runs.get(other)).any(takes)
+            let mut others = found.get(&run).map(|found| &found.others).into_iter().flatten();
+            let taken_over = others.any(|other| runs.get(other).is_some_and(takes));
+            if taken_over { Relief::Wholly } else { Relief::Nobody }
         };
-        let drained = self.drains.look(clock::mono(), found, taken_over);
+        let drained = self.drains.look(clock::mono(), found, relief);
         self.drained(drained, queue);
     }
 
@@ -235,16 +244,16 @@ mod tests {
         assert_eq!(watch.next_look(), Some(ms(0)));
         assert_eq!(watch.take_due(ms(0)), [Run(1), Run(2)]);
         assert_eq!(watch.next_look(), None, "two looks at once");
-        assert_eq!(watch.look(ms(1), &BTreeMap::from([queued(1, 3), queued(2, 0)]), |_| true), [Run(2)]);
+        assert_eq!(watch.look(ms(1), &BTreeMap::from([queued(1, 3), queued(2, 0)]), |_| Relief::Wholly), [Run(2)]);
         assert_eq!(watch.shown(Run(1), ms(1)).map(|shown| (shown.queued, shown.until_ms)), Some((3, 9_999)));
         assert_eq!(watch.next_look(), Some(ms(6)));
         assert!(watch.take_due(ms(5)).is_empty());
         assert_eq!(watch.take_due(ms(6)), [Run(1)]);
         // As long after a slow look as four of its kind would take.
-        assert!(watch.look(ms(36), &BTreeMap::from([queued(1, 3)]), |_| true).is_empty());
+        assert!(watch.look(ms(36), &BTreeMap::from([queued(1, 3)]), |_| Relief::Wholly).is_empty());
         assert_eq!(watch.next_look(), Some(ms(156)));
         watch.take_due(ms(156));
-        assert_eq!(watch.look(ms(157), &BTreeMap::from([queued(1, 0)]), |_| true), [Run(1)]);
+        assert_eq!(watch.look(ms(157), &BTreeMap::from([queued(1, 0)]), |_| Relief::Wholly), [Run(1)]);
         assert_eq!(watch.next_look(), None);
     }
 
@@ -254,7 +263,10 @@ mod tests {
         assert_eq!(watch.take_alone(|run| run != Run(2)), [Run(2)]);
         assert_eq!(watch.take_due(ms(0)), [Run(1), Run(3)]);
         let found = BTreeMap::from([queued(1, 5), queued(3, 5)]);
-        assert_eq!(watch.look(ms(1), &found, |run| run == Run(1)), [Run(3)]);
+        assert_eq!(
+            watch.look(ms(1), &found, |run| if run == Run(1) { Relief::Wholly } else { Relief::Nobody }),
+            [Run(3)]
+        );
         assert!(watch.take_alone(|_| true).is_empty());
         assert_eq!(watch.take_alone(|_| false), [Run(1)]);
     }
@@ -264,7 +276,7 @@ mod tests {
         let mut watch = watch(&[1]);
         watch.take_due(ms(0));
         watch.add(Run(2), ms(1), ms(10_001));
-        assert!(watch.look(ms(2), &BTreeMap::from([queued(1, 1)]), |_| true).is_empty());
+        assert!(watch.look(ms(2), &BTreeMap::from([queued(1, 1)]), |_| Relief::Wholly).is_empty());
         assert_eq!(watch.take_due(ms(2)), [Run(1), Run(2)]);
     }
 
@@ -274,13 +286,23 @@ mod tests {
         watch.remove(Run(1));
         assert_eq!(watch.take_due(ms(0)), [Run(2)]);
         watch.remove(Run(2));
-        assert!(watch.look(ms(1), &BTreeMap::from([queued(2, 0)]), |_| true).is_empty());
+        assert!(watch.look(ms(1), &BTreeMap::from([queued(2, 0)]), |_| Relief::Wholly).is_empty());
 
         watch.add(Run(3), ms(0), ms(50));
         watch.take_due(ms(0));
-        watch.look(ms(49), &BTreeMap::from([queued(3, 1)]), |_| true);
+        watch.look(ms(49), &BTreeMap::from([queued(3, 1)]), |_| Relief::Wholly);
         assert_eq!(watch.next_look(), Some(ms(50)));
         assert!(watch.take_due(ms(50)).is_empty());
         assert!(watch.is_empty() && watch.next_look().is_none());
+    }
+
+    #[test]
+    fn who_is_relieved_of_some_ports_only_waits_for_the_rest() {
+        let mut watch = watch(&[1]);
+        watch.take_due(ms(0));
+        assert!(watch.look(ms(1), &BTreeMap::from([queued(1, 0)]), |_| Relief::Partly).is_empty());
+        assert_eq!(watch.next_look(), Some(ms(1) + PARTLY));
+        watch.take_due(ms(1) + PARTLY);
+        assert_eq!(watch.look(ms(30), &BTreeMap::from([queued(1, 0)]), |_| Relief::Wholly), [Run(1)]);
     }
 }

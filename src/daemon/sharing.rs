@@ -19,7 +19,7 @@ use super::watched::watched;
 use crate::balance::group::{Refusal, Turns};
 use crate::balance::hooks::{Hooks, News as Heard, Ring};
 use crate::balance::object::{Loader, Unable};
-use crate::balance::routes::{Place, Routes};
+use crate::balance::routes::{Place, Relief, Routes};
 use crate::core::effect::News;
 use crate::core::event::Event;
 use crate::model::ids::{AppName, InstanceId, ProcId, Run};
@@ -59,8 +59,8 @@ impl Sharing {
         Ok(Self { hooks, routes: Routes::new(loader), unshared: HashSet::new(), taken: BTreeMap::new() })
     }
 
-    /// Whether anybody else takes new connections where this run listens. None if it has no routed address.
-    pub(super) fn relieved(&self, run: Run) -> Option<bool> {
+    /// Who else takes new connections where this run listens. None if it has no routed address.
+    pub(super) fn relief(&self, run: Run) -> Option<Relief> {
         self.routes.relief(run.0)
     }
 }
