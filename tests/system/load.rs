@@ -7,25 +7,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::{PATIENCE, Stead, app, eventually, program};
-
-/// A port that nobody else has, and that no client gets: it is below those that the kernel gives away.
-pub fn port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 10_000 + (std::process::id() % 1000) as u16 * 20;
-    loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
-        if std::net::TcpListener::bind(("0.0.0.0", port)).is_ok() && std::net::TcpListener::bind(("::", port)).is_ok() {
-            return port;
-        }
-    }
-}
 
 /// A user-mode kernel: one CPU, and each system call costs what a hundred cost elsewhere.
 pub fn slow_machine() -> bool {

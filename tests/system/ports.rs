@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::load::{App, Load, daemon, kinds, names, pids, port, printed, slow_machine};
-use crate::support::{Stead, alive, eventually};
+use crate::load::{App, Load, daemon, kinds, names, pids, printed, slow_machine};
+use crate::support::{Stead, alive, eventually, free_port};
 
 /// New connections, enough of them for a spread that says something.
 fn many() -> u64 {
@@ -15,7 +15,7 @@ fn instances_of_every_kind_of_server_share_its_port_and_all_of_them_answer() {
     let stead = Stead::new();
     // One after the other: together they would only wait for each other's turn on the machine.
     for kind in 0..kinds(&stead, 1).len() {
-        let port = port();
+        let port = free_port();
         let app = kinds(&stead, port).swap_remove(kind).instances(3);
         app.start(&stead);
         for name in names(app.name, 3) {
@@ -29,7 +29,7 @@ fn instances_of_every_kind_of_server_share_its_port_and_all_of_them_answer() {
 #[test]
 fn new_connections_are_spread_evenly_over_four_instances() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     App::server("web", port, &[]).instances(4).start(&stead);
     Load::of(many(), port, &[]).evenly("web", 4);
 }
@@ -38,7 +38,7 @@ fn new_connections_are_spread_evenly_over_four_instances() {
 fn by_hash_or_by_the_kernels_own_choice_all_instances_answer_too_and_a_reload_loses_nothing() {
     let stead = Stead::new();
     for balance in ["hash", "off"] {
-        let port = port();
+        let port = free_port();
         let app = App::server("web", port, &[]).instances(4).with(&format!("balance = \"{balance}\""));
         app.start(&stead);
         Load::of(400, port, &[]).by_all("web", 4);
@@ -62,7 +62,7 @@ fn an_app_on_ipv4_ipv6_both_or_loopback_only_is_shared_and_reloaded_without_a_lo
         ("lo4", &["127.0.0.1"]),
         ("lo6", &["::1"]),
     ] {
-        let port = port();
+        let port = free_port();
         App::server("web", port, &[&format!("at={at}")]).instances(2).start(&stead);
         let hosts: Vec<String> = hosts.iter().map(|host| format!("host={host}")).collect();
         for host in &hosts {
@@ -80,7 +80,7 @@ fn an_app_on_ipv4_ipv6_both_or_loopback_only_is_shared_and_reloaded_without_a_lo
 #[test]
 fn an_app_with_two_ports_shares_both_and_is_reloaded_without_a_loss_on_either() {
     let stead = Stead::new();
-    let (one, two) = (port(), port());
+    let (one, two) = (free_port(), free_port());
     App::server("web", one, &[&format!("port={two}")]).instances(2).start(&stead);
     let mut both = [one, two];
     both.sort_unstable();
@@ -102,7 +102,7 @@ fn a_server_that_opens_mptcp_is_shared_by_the_kernel_and_stead_says_so() {
         return;
     }
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     App::server("web", port, &["mptcp"]).instances(2).start(&stead);
     Load::of(200, port, &[]).by_all("web", 2);
     let show = stead.run(&["show", "web"]).ok().out;
@@ -136,7 +136,7 @@ fn is_told_who_has_it(stead: &Stead, rival: App, port: u16, owner: &str) {
 #[test]
 fn two_apps_of_one_user_never_share_a_port_and_the_second_is_told_who_has_it() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     App::server("grocer", port, &[]).instances(2).start(&stead);
     is_told_who_has_it(&stead, App::server("rival", port, &[]), port, "grocer");
     // One that asks for SO_REUSEPORT by itself must not get in either.
@@ -147,7 +147,7 @@ fn two_apps_of_one_user_never_share_a_port_and_the_second_is_told_who_has_it() {
 #[test]
 fn an_app_of_another_user_does_not_get_the_port_either_and_is_told_who_has_it() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     App::server("grocer", port, &[]).start(&stead);
     let rival = App::server_for_all(&stead, "rival", port, &["reuseport"]).with("user = \"nobody\"");
     is_told_who_has_it(&stead, rival, port, "grocer");
@@ -157,7 +157,7 @@ fn an_app_of_another_user_does_not_get_the_port_either_and_is_told_who_has_it() 
 #[test]
 fn the_kernel_shares_a_port_within_one_user_only_so_a_changed_user_is_rolled_old_first() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     let app = App::server_for_all(&stead, "web", port, &[]).instances(2);
     app.start(&stead);
     let before = pids(&stead, "web", 2);
@@ -171,7 +171,7 @@ fn the_kernel_shares_a_port_within_one_user_only_so_a_changed_user_is_rolled_old
 #[test]
 fn a_port_that_its_app_has_left_is_free_for_the_next_app() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     let (a, b) = (App::server("a", port, &[]).instances(2), App::server("b", port, &[]).instances(2));
     a.start(&stead);
     Load::of(100, port, &[]).evenly("a", 2);
@@ -191,7 +191,7 @@ fn a_port_that_its_app_has_left_is_free_for_the_next_app() {
 #[test]
 fn two_apps_may_have_one_port_number_on_two_addresses() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     App::server("four", port, &["at=lo4"]).start(&stead);
     App::server("six", port, &["at=lo6"]).start(&stead);
     Load::of(20, port, &[]).evenly("four", 1);
@@ -201,7 +201,7 @@ fn two_apps_may_have_one_port_number_on_two_addresses() {
 #[test]
 fn an_app_that_shares_no_port_cannot_have_two_instances_on_it_and_is_replaced_old_first() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     let app =
         App::server("web", port, &[]).with("share_ports = false").with("max_restarts = 2").with("restart_delay = 0");
     app.start(&stead);
@@ -217,7 +217,7 @@ fn an_app_that_shares_no_port_cannot_have_two_instances_on_it_and_is_replaced_ol
 #[test]
 fn an_http_probe_asks_its_own_instance_and_one_that_fails_gets_no_connection() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     let app = App::server("web", port, &["sick=web/1"])
         .instances(3)
         .with(&format!("ready_on = \"http://127.0.0.1:{port}/health\""))
@@ -240,7 +240,7 @@ fn an_http_probe_asks_its_own_instance_and_one_that_fails_gets_no_connection() {
 #[test]
 fn a_listening_instance_is_ready_and_one_that_boots_or_never_listens_is_not() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     let app = App::server("web", port, &["boot=400"]).instances(2).with("ready_on = \"listen\"");
     let mut start = app.start_behind(&stead);
     stead.wait("web/0", "booting", |row| row["status"] == "starting" && row["ready"] == false);
@@ -254,7 +254,7 @@ fn a_listening_instance_is_ready_and_one_that_boots_or_never_listens_is_not() {
 #[test]
 fn a_daemon_that_was_killed_comes_back_to_apps_that_share_their_port() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     App::server("web", port, &[]).instances(4).start(&stead);
     let before = daemon(&stead).expect("a daemon");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(before), nix::sys::signal::Signal::SIGKILL).unwrap();

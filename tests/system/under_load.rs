@@ -5,8 +5,8 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::load::{App, Asked, CLIENTS, Load, Report, kinds, names, pids, port, printed, slow_machine, unfinished};
-use crate::support::{Stead, alive};
+use crate::load::{App, Asked, CLIENTS, Load, Report, kinds, names, pids, printed, slow_machine, unfinished};
+use crate::support::{Stead, alive, free_port};
 
 /// Each is a whole life under load; a slow machine has its time for other tests, too.
 fn rounds() -> usize {
@@ -40,7 +40,7 @@ fn reloaded(stead: &Stead, app: &App, mode: &str, port: u16, times: usize) -> Re
 fn a_reload_of_two_instances_loses_no_request_whether_the_server_handles_its_signal_or_not() {
     let stead = Stead::new();
     for flags in [[].as_slice(), &["signals=none"]] {
-        let port = port();
+        let port = free_port();
         let app = App::server("web", port, flags).instances(2);
         reloaded(&stead, &app, "fresh", port, rounds()).nothing_lost();
     }
@@ -50,7 +50,7 @@ fn a_reload_of_two_instances_loses_no_request_whether_the_server_handles_its_sig
 fn a_reload_of_a_single_instance_loses_no_request_whether_the_server_handles_its_signal_or_not() {
     let stead = Stead::new();
     for flags in [[].as_slice(), &["signals=none"]] {
-        let port = port();
+        let port = free_port();
         let app = App::server("web", port, flags).with("ready_on = \"auto\"");
         reloaded(&stead, &app, "fresh", port, rounds()).nothing_lost();
     }
@@ -60,7 +60,7 @@ fn a_reload_of_a_single_instance_loses_no_request_whether_the_server_handles_its
 fn a_server_that_takes_its_time_to_boot_and_to_answer_is_reloaded_without_a_loss() {
     let stead = Stead::new();
     for flags in [["boot=200", "slow=100", "signals=finish"], ["boot=200", "slow=100", "signals=none"]] {
-        let port = port();
+        let port = free_port();
         let app = App::server("web", port, &flags).instances(2);
         reloaded(&stead, &app, "fresh", port, 2).nothing_lost();
     }
@@ -70,7 +70,7 @@ fn a_server_that_takes_its_time_to_boot_and_to_answer_is_reloaded_without_a_loss
 fn every_kind_of_server_is_reloaded_without_a_loss() {
     let stead = Stead::new();
     for kind in 0..kinds(&stead, 1).len() {
-        let port = port();
+        let port = free_port();
         let app = kinds(&stead, port).swap_remove(kind).instances(2);
         reloaded(&stead, &app, "fresh", port, 1).nothing_lost();
     }
@@ -80,7 +80,7 @@ fn every_kind_of_server_is_reloaded_without_a_loss() {
 fn clients_that_keep_their_connections_and_pause_lose_nothing() {
     let stead = Stead::new();
     for flags in [[].as_slice(), &["signals=none"]] {
-        let port = port();
+        let port = free_port();
         let app = App::server("web", port, flags).instances(2);
         reloaded(&stead, &app, "pause=2000", port, 2).nothing_lost();
     }
@@ -89,7 +89,7 @@ fn clients_that_keep_their_connections_and_pause_lose_nothing() {
 #[test]
 fn clients_that_never_pause_lose_nothing_when_the_server_closes_their_connections_at_its_signal() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     let app = App::server("web", port, &[]).instances(2).with("drain_timeout = \"500ms\"");
     let report = reloaded(&stead, &app, "keep", port, 2);
     // A request that met a closing connection was sent once more, on a new one: that is no loss (RFC 9110, 9.2.2).
@@ -100,7 +100,7 @@ fn clients_that_never_pause_lose_nothing_when_the_server_closes_their_connection
 #[test]
 fn clients_that_never_pause_lose_at_most_what_was_in_flight_when_the_server_handles_no_signal() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     let app = App::server("web", port, &["signals=none"]).instances(2).with("drain_timeout = \"500ms\"");
     let report = reloaded(&stead, &app, "keep", port, 2);
     // Twice two instances, and at most every client's request in each.
@@ -111,7 +111,7 @@ fn clients_that_never_pause_lose_at_most_what_was_in_flight_when_the_server_hand
 #[test]
 fn an_app_is_scaled_up_and_down_without_a_loss() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     App::server("web", port, &["signals=none"]).start(&stead);
     let load = Load::begin("fresh", port, &[]);
     for count in [4, 2, 4] {
@@ -124,7 +124,7 @@ fn an_app_is_scaled_up_and_down_without_a_loss() {
 #[test]
 fn one_instance_is_stopped_and_started_again_without_a_loss() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     App::server("web", port, &["signals=none"]).instances(2).start(&stead);
     let load = Load::begin("fresh", port, &[]);
     for _ in 0..2 {
@@ -139,7 +139,7 @@ fn one_instance_is_stopped_and_started_again_without_a_loss() {
 #[test]
 fn a_killed_instance_takes_with_it_only_what_it_had_accepted() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     let stats = stead.path("stats");
     fs::create_dir(&stats).unwrap();
     let stats = format!("stats={}", stats.display());
@@ -163,7 +163,7 @@ fn a_killed_instance_takes_with_it_only_what_it_had_accepted() {
 #[test]
 fn what_waits_in_the_queue_of_a_killed_instance_is_answered_by_another() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     App::server("web", port, &[]).instances(2).with("restart = \"never\"").start(&stead);
     stead.run(&["signal", "USR1", "web/1"]).ok();
     printed(&stead, "web/1", "holding", 1);
@@ -178,7 +178,7 @@ fn what_waits_in_the_queue_of_a_killed_instance_is_answered_by_another() {
 #[test]
 fn what_waits_in_the_queue_of_an_instance_that_stops_is_answered_by_its_successor() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     App::server("web", port, &[]).with("drain_timeout = \"1s\"").start(&stead);
     let pid = stead.pid("web/0");
     stead.run(&["signal", "USR1", "web/0"]).ok();
@@ -196,7 +196,7 @@ fn what_waits_in_the_queue_of_an_instance_that_stops_is_answered_by_its_successo
 #[test]
 fn a_request_that_is_being_answered_is_waited_for_before_a_server_that_handles_nothing_is_told_to_stop() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     App::server("web", port, &["slow=1500", "signals=none"]).with("drain_timeout = \"20s\"").start(&stead);
     let pid = stead.pid("web/0");
     let asked = Asked::new(port);
@@ -209,7 +209,7 @@ fn a_request_that_is_being_answered_is_waited_for_before_a_server_that_handles_n
 #[test]
 fn a_new_revision_that_never_gets_ready_takes_no_request_from_the_old_one() {
     let stead = Stead::new();
-    let port = port();
+    let port = free_port();
     let good = App::server("web", port, &[]).instances(2).with(&format!("ready_on = \"http://127.0.0.1:{port}/\""));
     good.start(&stead);
     let before = pids(&stead, "web", 2);
