@@ -19,12 +19,13 @@ use crate::support::{PATIENCE, Stead, app, eventually, program};
 pub fn port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 10_000 + (std::process::id() % 1000) as u16 * 20;
-    loop {
+    for _ in 0..1000 {
         let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
         if std::net::TcpListener::bind(("0.0.0.0", port)).is_ok() && std::net::TcpListener::bind(("::", port)).is_ok() {
             return port;
         }
     }
+    panic!("no port from {first} on is free on both 0.0.0.0 and ::");
 }
 
 /// A user-mode kernel: one CPU, and each system call costs what a hundred cost elsewhere.
@@ -256,14 +257,15 @@ pub fn kinds(stead: &Stead, port: u16) -> Vec<App> {
         // The sources are no place for what Python compiles them to.
         App::new(name, run).with("env = { PYTHONDONTWRITEBYTECODE = \"1\" }")
     };
-    let (gunicorn, uvicorn) = (text(python_env().join("bin/gunicorn")), text(python_env().join("bin/uvicorn")));
+    let [python3, gunicorn, uvicorn] =
+        ["python3", "gunicorn", "uvicorn"].map(|name| text(python_env().join("bin").join(name)));
     let address = format!("127.0.0.1:{port}");
     vec![
         App::server("static-c", port, &[]),
         App::server("static-c-mute", port, &["signals=none"]),
         node("node", &[]),
         node("node-mute", &["plain"]),
-        python("python", &["python3", &py, &port_word]),
+        python("python", &[&python3, &py, &port_word]),
         python("gunicorn", &[&gunicorn, "--no-control-socket", "--chdir", &apps, "-b", &address, "web:wsgi"]),
         python("uvicorn", &[&uvicorn, "--no-access-log", "--app-dir", &apps, "--port", &port_word, "web:asgi"]),
         // Its workers end their connections at SIGQUIT; at SIGTERM they drop them.
