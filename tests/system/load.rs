@@ -67,9 +67,9 @@ impl Load {
     pub fn begin(mode: &str, port: u16, words: &[&str]) -> Self {
         let rate = if slow_machine() { "rate=100" } else { "rate=2000" };
         let (port, clients) = (format!("port={port}"), format!("clients={CLIENTS}"));
-        // A client that keeps alive asks again at once: that is what keeps its connection busy.
         let mut all = vec![mode, &port, &clients];
-        if mode == "fresh" {
+        // Those that pause have a rhythm of their own. At this rate no connection that is kept is ever idle for long.
+        if !mode.starts_with("pause") {
             all.push(rate);
         }
         all.extend(words);
