@@ -7,7 +7,7 @@
  * SO_REUSEPORT unless told so: whoever shares its port has done that from outside.
  *
  * at=any4|any6|dual|lo4|lo6  where it listens: 0.0.0.0, ::, :: for both families, 127.0.0.1, ::1
- * mptcp                      opens IPPROTO_MPTCP, as Go does
+ * likego                     opens IPPROTO_MPTCP, as Go does
  * reuseport                  asks for SO_REUSEPORT by itself, as nginx can
  * boot=MS                    waits before it binds
  * deaf                       never listens, only lives
@@ -272,7 +272,7 @@ int main(int argc, char **argv)
 			stamp = v;
 		else if ((v = value(argv[i], "stats")))
 			keep_counts(v);
-		else if (!strcmp(argv[i], "mptcp"))
+		else if (!strcmp(argv[i], "likego"))
 			mptcp = 1;
 		else if (!strcmp(argv[i], "reuseport"))
 			reuseport = 1;
@@ -314,7 +314,9 @@ int main(int argc, char **argv)
 
 	while (!finishing || open_connections) {
 		struct epoll_event events[64];
-		int count = epoll_wait(loop, events, 64, answer_due());
+		int wait = answer_due();
+		/* That answer may have been the last: nothing more would wake it. */
+		int count = finishing && !open_connections ? 0 : epoll_wait(loop, events, 64, wait);
 		for (int i = 0; i < count; i++) {
 			unsigned number = events[i].data.u32;
 			struct signalfd_siginfo info;

@@ -53,9 +53,9 @@ impl Load {
     pub fn begin(mode: &str, port: u16, words: &[&str]) -> Self {
         let rate = if slow_machine() { "rate=100" } else { "rate=2000" };
         let (port, clients) = (format!("port={port}"), format!("clients={CLIENTS}"));
-        // A client that keeps alive asks again at once: that is what keeps its connection busy.
         let mut all = vec![mode, &port, &clients];
-        if mode == "fresh" {
+        // Those that pause have a rhythm of their own. At this rate no connection that is kept is ever idle for long.
+        if !mode.starts_with("pause") {
             all.push(rate);
         }
         all.extend(words);
@@ -243,14 +243,15 @@ pub fn kinds(stead: &Stead, port: u16) -> Vec<App> {
         // The sources are no place for what Python compiles them to.
         App::new(name, run).with("env = { PYTHONDONTWRITEBYTECODE = \"1\" }")
     };
-    let (gunicorn, uvicorn) = (text(python_env().join("bin/gunicorn")), text(python_env().join("bin/uvicorn")));
+    let [python3, gunicorn, uvicorn] =
+        ["python3", "gunicorn", "uvicorn"].map(|name| text(python_env().join("bin").join(name)));
     let address = format!("127.0.0.1:{port}");
     vec![
         App::server("static-c", port, &[]),
         App::server("static-c-mute", port, &["signals=none"]),
         node("node", &[]),
         node("node-mute", &["plain"]),
-        python("python", &["python3", &py, &port_word]),
+        python("python", &[&python3, &py, &port_word]),
         python("gunicorn", &[&gunicorn, "--no-control-socket", "--chdir", &apps, "-b", &address, "web:wsgi"]),
         python("uvicorn", &[&uvicorn, "--no-access-log", "--app-dir", &apps, "--port", &port_word, "web:asgi"]),
         // Its workers end their connections at SIGQUIT; at SIGTERM they drop them.

@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::load::{App, Asked, CLIENTS, Load, Report, kinds, names, pids, printed, slow_machine, unfinished};
+use crate::load::{App, Asked, CLIENTS, Load, Report, names, pids, printed, slow_machine, unfinished};
 use crate::support::{Stead, alive, free_port};
 
 /// Each is a whole life under load; a slow machine has its time for other tests, too.
@@ -63,16 +63,6 @@ fn a_server_that_takes_its_time_to_boot_and_to_answer_is_reloaded_without_a_loss
         let port = free_port();
         let app = App::server("web", port, &flags).instances(2);
         reloaded(&stead, &app, "fresh", port, 2).nothing_lost();
-    }
-}
-
-#[test]
-fn every_kind_of_server_is_reloaded_without_a_loss() {
-    let stead = Stead::new();
-    for kind in 0..kinds(&stead, 1).len() {
-        let port = free_port();
-        let app = kinds(&stead, port).swap_remove(kind).instances(2);
-        reloaded(&stead, &app, "fresh", port, 1).nothing_lost();
     }
 }
 
