@@ -7,6 +7,7 @@
 //! answer a question, and a client on the same host can ask the next one, so a question that follows on an answer in
 //! the same tick looks like one that was answered in that tick. What was acknowledged, and how, tells them apart.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::sys::inet_diag::{Connection, Listener, TcpState, Traffic};
@@ -64,8 +65,12 @@ pub struct Wait {
     pub look_in: Duration,
 }
 
+/// Cookies of connections that have been idle since the drain began. One that pauses between questions is not waited for
+/// twice: many that pause out of step are hardly ever quiet all at once.
+pub type Paused = BTreeSet<u64>;
+
 /// `age`: for how long the run has got no new connections.
-pub fn verdict(sockets: &Sockets, age: Duration) -> Verdict {
+pub fn verdict(sockets: &Sockets, age: Duration, paused: &mut Paused) -> Verdict {
     if sockets.listeners.is_empty() {
         return Verdict::Done;
     }
@@ -77,9 +82,11 @@ pub fn verdict(sockets: &Sockets, age: Duration) -> Verdict {
     let mut quiet_in = Duration::ZERO;
     for held in &sockets.connections {
         match activity(held) {
-            Activity::Idle => {}
+            Activity::Idle => drop(paused.insert(held.connection.cookie)),
+            // Its last question is answered.
+            Activity::QuietIn { answered: true, .. } if paused.contains(&held.connection.cookie) => {}
             Activity::Busy => wait.busy += 1,
-            Activity::QuietIn(span) => {
+            Activity::QuietIn { span, .. } => {
                 wait.quiet_soon += 1;
                 quiet_in = quiet_in.max(span);
             }
@@ -105,7 +112,11 @@ pub fn is_in_doubt(connection: &Connection) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Activity {
     Idle,
-    QuietIn(Duration),
+    /// `answered`: the app had the last word, for sure.
+    QuietIn {
+        span: Duration,
+        answered: bool,
+    },
     Busy,
 }
 
@@ -123,7 +134,8 @@ fn activity(held: &Held) -> Activity {
     }
     // A host that does not tell has nothing to judge by; `drain_timeout` bounds this.
     let Some(traffic) = &connection.traffic else { return Activity::Busy };
-    let enough = match last_word(traffic, held.at_once) {
+    let last_word = last_word(traffic, held.at_once);
+    let enough = match last_word {
         LastWord::App => QUIET,
         LastWord::Peer => return Activity::Busy,
         // Not asked before it has been quiet for so long.
@@ -132,7 +144,7 @@ fn activity(held: &Held) -> Activity {
     };
     match enough.saturating_sub(quiet(traffic)) {
         Duration::ZERO => Activity::Idle,
-        left => Activity::QuietIn(left),
+        span => Activity::QuietIn { span, answered: last_word == LastWord::App },
     }
 }
 

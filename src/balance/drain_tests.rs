@@ -34,7 +34,7 @@ fn sockets(connections: &[Connection]) -> Sockets {
 }
 
 fn wait(connection: Connection) -> Option<Wait> {
-    match verdict(&sockets(&[connection]), ms(1000)) {
+    match verdict(&sockets(&[connection]), ms(1000), &mut Paused::new()) {
         Verdict::Done => None,
         Verdict::Wait(wait) => Some(wait),
     }
@@ -138,7 +138,7 @@ impl Kernel {
         let connection = self.connection();
         let at_once = is_in_doubt(&connection).then_some(!self.waits_for_answers);
         let connections = vec![Held { connection, at_once }];
-        verdict(&Sockets { connections, ..sockets(&[]) }, ms(1000))
+        verdict(&Sockets { connections, ..sockets(&[]) }, ms(1000), &mut Paused::new())
     }
 }
 
@@ -243,18 +243,27 @@ fn without_figures_a_connection_holds() {
 fn the_queue_holds_and_handshakes_do_so_at_first() {
     let queued = Sockets { listeners: vec![listening(2), listening(1)], ..Sockets::default() };
     let look_in = ms(5);
-    assert_eq!(verdict(&queued, ms(0)), Verdict::Wait(Wait { queued: 3, look_in, ..Wait::default() }));
-    assert!(matches!(verdict(&queued, ms(9000)), Verdict::Wait(_)));
+    assert_eq!(
+        verdict(&queued, ms(0), &mut Paused::new()),
+        Verdict::Wait(Wait { queued: 3, look_in, ..Wait::default() })
+    );
+    assert!(matches!(verdict(&queued, ms(9000), &mut Paused::new()), Verdict::Wait(_)));
     let handshake = Sockets { listeners: vec![listening(0)], handshakes: 1, ..Sockets::default() };
     let look_in = ms(10);
-    assert_eq!(verdict(&handshake, ms(40)), Verdict::Wait(Wait { handshakes: 1, look_in, ..Wait::default() }));
-    assert_eq!(verdict(&handshake, ms(50)), Verdict::Done);
+    assert_eq!(
+        verdict(&handshake, ms(40), &mut Paused::new()),
+        Verdict::Wait(Wait { handshakes: 1, look_in, ..Wait::default() })
+    );
+    assert_eq!(verdict(&handshake, ms(50), &mut Paused::new()), Verdict::Done);
 }
 
 #[test]
 fn a_run_that_does_not_listen_has_nothing_to_wait_for() {
     let busy = Kernel::default().question().connection();
-    assert_eq!(verdict(&Sockets { listeners: Vec::new(), handshakes: 9, ..sockets(&[busy]) }, ms(0)), Verdict::Done);
+    assert_eq!(
+        verdict(&Sockets { listeners: Vec::new(), handshakes: 9, ..sockets(&[busy]) }, ms(0), &mut Paused::new()),
+        Verdict::Done
+    );
 }
 
 fn any_talk() -> impl Strategy<Value = Vec<(u64, u64, bool)>> {
@@ -291,7 +300,7 @@ proptest! {
         let ends = talks.into_iter().map(|(talk, span)| talk.into_iter().fold(Kernel::default(), say).after(span));
         let connections: Vec<Connection> = ends.map(|kernel| kernel.connection()).collect();
         let sockets = Sockets { listeners: vec![listening(queue)], handshakes, ..sockets(&connections) };
-        if let Verdict::Wait(wait) = verdict(&sockets, ms(age)) {
+        if let Verdict::Wait(wait) = verdict(&sockets, ms(age), &mut Paused::new()) {
             prop_assert!(wait.look_in >= FIRST_LOOK && wait.look_in <= LAST_LOOK);
             prop_assert!(wait.busy + wait.quiet_soon <= connections.len());
             prop_assert!(wait.queued + wait.handshakes + wait.busy + wait.quiet_soon > 0);
@@ -299,4 +308,19 @@ proptest! {
             prop_assert_eq!(queue, 0);
         }
     }
+}
+
+#[test]
+fn a_client_that_paused_once_is_not_waited_for_again_unless_it_has_a_question_open() {
+    let mut paused = Paused::new();
+    let answered = Kernel::default().after(100).question().after(8).answer(true);
+    let (fresh, idle) = (answered.after(20).connection(), answered.after(300).connection());
+    let asks = answered.after(20).question().after(20).connection();
+    let mut look = |one: Connection, other: Connection| {
+        let connections = [Connection { cookie: 1, ..one }, Connection { cookie: 2, ..other }];
+        verdict(&sockets(&connections), ms(1000), &mut paused)
+    };
+    assert!(matches!(look(idle, fresh), Verdict::Wait(Wait { quiet_soon: 1, .. })));
+    assert!(matches!(look(asks, idle), Verdict::Wait(Wait { busy: 1, .. })));
+    assert_eq!(look(fresh, fresh), Verdict::Done);
 }

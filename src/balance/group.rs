@@ -37,7 +37,7 @@ pub enum Refusal {
     #[error("more than {MOST} sockets share the address")]
     Full,
     /// ENOTSUPP: MPTCP refuses both the map and the program.
-    #[error("a multipath TCP socket cannot be routed, only shared by the kernel's hash")]
+    #[error("it was opened with MPTCP, so the kernel shares it by its own hash, also with instances that are not ready")]
     Multipath,
     #[error("{0}")]
     Kernel(#[from] Unable),

@@ -12,7 +12,7 @@ use super::clock;
 use super::executor::{Executor, Live};
 use super::told::Told;
 use super::traffic::{self, Found, Who};
-use crate::balance::drain::{Verdict, Wait, verdict};
+use crate::balance::drain::{Paused, Verdict, Wait, verdict};
 use crate::balance::routes::Relief;
 use crate::core::event::Event;
 use crate::model::ids::{AppName, InstanceId, ProcId, Run};
@@ -30,6 +30,7 @@ struct Drain {
     look_at: Mono,
     /// What the latest look found.
     wait: Wait,
+    paused: Paused,
 }
 
 /// The runs that are drained.
@@ -47,7 +48,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl DrainWatch {
     pub fn add(&mut self, run: Run, now: Mono, until: Mono) {
-        self.drains.insert(run, Drain { since: now, until, look_at: now, wait: Wait::default() });
+        self.drains
+            .insert(run, Drain { since: now, until, look_at: now, wait: Wait::default(), paused: Paused::new() });
     }
 
     pub fn remove(&mut self, run: Run) {
@@ -96,7 +98,7 @@ impl DrainWatch {
             let verdict = match relief(*run) {
                 Relief::Nobody => Verdict::Done,
                 Relief::Partly => Verdict::Wait(Wait { look_in: PARTLY, ..drain.wait }),
-                Relief::Wholly => verdict(&found.sockets, now.since(drain.since)),
+                Relief::Wholly => verdict(&found.sockets, now.since(drain.since), &mut drain.paused),
             };
             match verdict {
                 Verdict::Done => drained.push(*run),

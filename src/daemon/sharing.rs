@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -32,6 +32,7 @@ const FLOOD: usize = 2048;
 /// Ports are shared on this host, and this is what does it.
 pub struct Sharing {
     hooks: Hooks,
+    ring: Ring,
     routes: Routes,
     /// Ids of the cgroups of apps with `share_ports = false`.
     unshared: HashSet<u64>,
@@ -52,11 +53,11 @@ impl Sharing {
         let base = tree.v2().ok_or(Unable::NoTree)?;
         let mut loader = Loader::new()?;
         let (hooks, ring) = Hooks::attach(&mut loader, &base)?;
-        let events = watched(ring, Interest::READABLE);
+        let events = ring.as_fd().try_clone_to_owned().and_then(|events| watched(events, Interest::READABLE));
         let events =
             events.map_err(|source| Unable::Refused { what: "its ring buffer cannot be waited on", source })?;
         tokio::spawn(hear(events, tell));
-        Ok(Self { hooks, routes: Routes::new(loader), unshared: HashSet::new(), taken: BTreeMap::new() })
+        Ok(Self { hooks, ring, routes: Routes::new(loader), unshared: HashSet::new(), taken: BTreeMap::new() })
     }
 
     /// Who else takes new connections where this run listens. None if it has no routed address.
@@ -65,12 +66,11 @@ impl Sharing {
     }
 }
 
-async fn hear(mut ring: AsyncFd<Ring>, tell: mpsc::UnboundedSender<Told>) {
-    while let Ok(mut guard) = ring.readable_mut().await {
-        // Before the read, or what comes during it would not wake us.
+/// Tells the loop to read the ring. The kernel wakes nobody as long as something in it is unread.
+async fn hear(ring: AsyncFd<OwnedFd>, tell: mpsc::UnboundedSender<Told>) {
+    while let Ok(mut guard) = ring.readable().await {
         guard.clear_ready();
-        let news = guard.get_inner_mut().read();
-        if !news.is_empty() && tell.send(Told::Kernel(news)).is_err() {
+        if tell.send(Told::Kernel).is_err() {
             return;
         }
     }
@@ -105,7 +105,10 @@ impl Executor {
         }
     }
 
-    pub(super) fn heard(&mut self, news: Vec<Heard>, queue: &mut VecDeque<Event>) {
+    /// Reads what the kernel has to tell. Also before an exit is dealt with: what a run did comes before its end.
+    pub(super) fn read_ring(&mut self, queue: &mut VecDeque<Event>) {
+        let Ok(sharing) = &mut self.sharing else { return };
+        let news = sharing.ring.read();
         let flood = news.len() >= FLOOD;
         let mut look = flood;
         for news in news {
@@ -181,8 +184,14 @@ impl Executor {
         let pids = live.cgroup.procs().unwrap_or_default();
         let found = match listening::find(&pids, socket.cookie) {
             Ok(Some(found)) => found,
-            // Closed already.
-            Ok(None) => return,
+            Ok(None) => {
+                // Closed already; or the inner socket of one that the process sees as MPTCP, under another cookie.
+                let listens = crate::sys::inet_diag::listeners().unwrap_or_default();
+                if listens.iter().any(|listener| listener.cookie == socket.cookie) {
+                    live.remarks.push(format!("port {}: {}", socket.port, Refusal::Multipath));
+                }
+                return;
+            }
             Err(error) => {
                 tracing::warn!("{}: port {}: its socket cannot be looked at: {error}", live.proc, socket.port);
                 return;

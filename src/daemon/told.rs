@@ -11,7 +11,6 @@ use super::passed::Made;
 use super::probe::Aim;
 use super::spawn::Prepared;
 use super::traffic::Found;
-use crate::balance::hooks::News;
 use crate::logs::capture::Report;
 use crate::model::ids::Run;
 
@@ -50,8 +49,8 @@ pub enum Told {
     Probe {
         run: Run,
     },
-    /// The kernel's news of apps' sockets.
-    Kernel(Vec<News>),
+    /// The kernel has news of apps' sockets.
+    Kernel,
     /// A probe is about to connect.
     Aim {
         run: Run,

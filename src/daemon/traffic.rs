@@ -125,7 +125,7 @@ impl Quickacks<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::drain::{Verdict, Wait, verdict};
+    use crate::balance::drain::{Paused, Verdict, Wait, verdict};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
@@ -162,7 +162,7 @@ mod tests {
     fn a_queue_an_open_question_and_an_idle_connection_are_told_apart_by_real_sockets() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let wait = |age: u64| match verdict(&found(address.port()), Duration::from_millis(age)) {
+        let wait = |age: u64| match verdict(&found(address.port()), Duration::from_millis(age), &mut Paused::new()) {
             Verdict::Done => None,
             Verdict::Wait(Wait { queued, busy, quiet_soon, .. }) => Some((queued, busy, quiet_soon)),
         };

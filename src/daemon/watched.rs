@@ -7,17 +7,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::balance::hooks::Ring;
-
-/// What keeps one descriptor open for as long as it lives itself.
-pub trait Kept {}
-
-impl Kept for OwnedFd {}
-impl Kept for std::fs::File {}
-impl Kept for Ring {}
-
 /// An owned descriptor that the runtime tells of.
 #[expect(deprecated, reason = "the other door is unsafe; what is owned here keeps its descriptor open and the same")]
-pub fn watched<T: AsRawFd + Kept>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+pub fn watched<T: AsRawFd + Into<OwnedFd>>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(fd, interest)
 }
