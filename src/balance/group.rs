@@ -37,7 +37,9 @@ pub enum Refusal {
     #[error("more than {MOST} sockets share the address")]
     Full,
     /// ENOTSUPP: MPTCP refuses both the map and the program.
-    #[error("it was opened with MPTCP, so the kernel shares it by its own hash, also with instances that are not ready")]
+    #[error(
+        "it was opened with MPTCP, so the kernel shares it by its own hash, also with instances that are not ready"
+    )]
     Multipath,
     #[error("{0}")]
     Kernel(#[from] Unable),
@@ -106,11 +108,20 @@ impl Group {
         if changed { self.write() } else { Ok(()) }
     }
 
-    /// The run has ended.
-    pub fn forget(&mut self, run: u64) -> Result<(), Unable> {
+    /// A socket is closed.
+    pub fn forget(&mut self, cookie: u64) -> Result<(), Unable> {
+        self.remove(|member| member.cookie == cookie)
+    }
+
+    /// A run has ended.
+    pub fn forget_run(&mut self, run: u64) -> Result<(), Unable> {
+        self.remove(|member| member.run == run)
+    }
+
+    fn remove(&mut self, gone: impl Fn(&Member) -> bool) -> Result<(), Unable> {
         let mut changed = false;
         for slot in &mut self.members {
-            if let Some(member) = slot.take_if(|member| member.run == run) {
+            if let Some(member) = slot.take_if(|member| gone(member)) {
                 changed |= member.routed;
             }
         }

@@ -31,6 +31,7 @@ struct socket {
 	struct port port;
 	__u64 app; // 0: the port may be another app's too, at another address
 	__u64 run; // cgroup id of `<slot>@<run>`
+	__u64 listens;
 };
 
 // The same in hooks.rs.
@@ -39,11 +40,11 @@ struct news {
 	__u64 app;
 	__u64 run;
 	__u64 port;
-	__u64 cookie; // LISTENS: of the socket
+	__u64 cookie; // LISTENS, CLOSES: of the socket
 	__u64 holder; // TAKEN: the app that has the port
 };
 
-enum { LISTENS = 1, TAKEN = 2 };
+enum { LISTENS = 1, TAKEN = 2, CLOSES = 3 };
 
 // The id of the cgroup that holds all apps: `<base>/app-<name>/<slot>@<run>/`. Written by the daemon.
 struct {
@@ -217,6 +218,10 @@ int release(struct bpf_sock *sock)
 	struct owner *owner = bpf_map_lookup_elem(&owners, &bound->port);
 	if (owner && bound->app)
 		__sync_fetch_and_add(&owner->sockets, -1);
+	if (bound->listens) {
+		struct news told = { .kind = CLOSES, .run = bound->run, .port = bound->port.number, .cookie = cookie };
+		tell(&told);
+	}
 	bpf_map_delete_elem(&sockets, &cookie);
 	return 1;
 }
@@ -230,8 +235,10 @@ int listens(struct bpf_sock_ops *ops)
 	struct news told = { .kind = LISTENS, .port = ops->local_port, .cookie = bpf_get_socket_cookie(ops) };
 	// A socket that listens without a bind(2) is not there; the daemon finds out whose it is.
 	struct socket *bound = bpf_map_lookup_elem(&sockets, &told.cookie);
-	if (bound)
+	if (bound) {
 		told.run = bound->run;
+		bound->listens = 1;
+	}
 	tell(&told);
 	return 1;
 }

@@ -19,6 +19,8 @@ use super::object::{Loader, Unable};
 pub enum News {
     /// listen(2) has succeeded. `run` is the id of the run's cgroup; None if the socket was never bound by name.
     Listens { run: Option<u64>, port: u16, cookie: u64 },
+    /// A socket that listened is closed.
+    Closes { run: u64, cookie: u64 },
     /// bind(2) named a port that another app has, so it is not shared. All but the port are ids of cgroups.
     Taken { run: u64, port: u16, holder: u64 },
 }
@@ -108,6 +110,7 @@ fn decode(bytes: &[u8]) -> Option<News> {
     match word(0)? {
         1 => Some(News::Listens { run: Some(word(2)?).filter(|run| *run != 0), port, cookie: word(4)? }),
         2 => Some(News::Taken { run: word(2)?, port, holder: word(5)? }),
+        3 => Some(News::Closes { run: word(2)?, cookie: word(4)? }),
         _ => None,
     }
 }
@@ -125,7 +128,8 @@ mod tests {
         assert_eq!(decode(&words([1, 0, 7, 80, 9, 0])), Some(News::Listens { run: Some(7), port: 80, cookie: 9 }));
         assert_eq!(decode(&words([1, 0, 0, 80, 9, 0])), Some(News::Listens { run: None, port: 80, cookie: 9 }));
         assert_eq!(decode(&words([2, 5, 7, 80, 0, 3])), Some(News::Taken { run: 7, port: 80, holder: 3 }));
-        assert_eq!(decode(&words([3, 0, 0, 0, 0, 0])), None);
+        assert_eq!(decode(&words([3, 0, 7, 80, 9, 0])), Some(News::Closes { run: 7, cookie: 9 }));
+        assert_eq!(decode(&words([4, 0, 0, 0, 0, 0])), None);
         assert_eq!(decode(&words([1, 0, 0, 70_000, 0, 0])), None);
         assert_eq!(decode(&[1, 2, 3]), None);
     }

@@ -53,8 +53,18 @@ impl Routes {
         self.groups.values_mut().try_for_each(|group| group.route(run, false))
     }
 
-    pub fn forget(&mut self, run: u64) -> Result<(), Unable> {
-        let done = self.groups.values_mut().try_for_each(|group| group.forget(run));
+    /// A socket is closed.
+    pub fn forget(&mut self, cookie: u64) -> Result<(), Unable> {
+        self.leave(|group| group.forget(cookie))
+    }
+
+    /// A run has ended.
+    pub fn forget_run(&mut self, run: u64) -> Result<(), Unable> {
+        self.leave(|group| group.forget_run(run))
+    }
+
+    fn leave(&mut self, leave: impl Fn(&mut Group) -> Result<(), Unable>) -> Result<(), Unable> {
+        let done = self.groups.values_mut().try_for_each(leave);
         self.groups.retain(|_, group| !group.is_empty());
         done
     }

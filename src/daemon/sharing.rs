@@ -29,6 +29,9 @@ use crate::sys::listening;
 /// After so many at once the kernel may have had no room for more, and some may be lost.
 const FLOOD: usize = 2048;
 
+/// What is said of the ports of one run.
+const REMARKS: usize = 8;
+
 /// Ports are shared on this host, and this is what does it.
 pub struct Sharing {
     hooks: Hooks,
@@ -84,6 +87,13 @@ impl Live {
         ports.dedup();
         ports
     }
+
+    /// Once, and not more than a person reads.
+    fn remark(&mut self, text: String) {
+        if self.remarks.len() < REMARKS && !self.remarks.contains(&text) {
+            self.remarks.push(text);
+        }
+    }
 }
 
 impl Executor {
@@ -118,6 +128,7 @@ impl Executor {
                     None => tracing::debug!("port {port} is listened on by a run that is gone"),
                 },
                 Heard::Listens { run: None, .. } => look = true,
+                Heard::Closes { run, cookie } => self.closes(run, cookie),
                 Heard::Taken { run, port, holder } => self.port_taken(run, port, holder),
             }
         }
@@ -155,6 +166,16 @@ impl Executor {
         self.listened(run, queue);
     }
 
+    fn closes(&mut self, cgroup: u64, cookie: u64) {
+        if let Some(live) = self.run_in(cgroup).and_then(|run| self.runs.get_mut(&run)) {
+            live.sockets.retain(|socket| socket.cookie != cookie);
+        }
+        let Ok(sharing) = &mut self.sharing else { return };
+        if let Err(error) = sharing.routes.forget(cookie) {
+            tracing::error!("a route of a closed socket stays: {error}");
+        }
+    }
+
     /// What was heard of a run before its process was known.
     pub(super) fn catch_up(&mut self, run: Run, queue: &mut VecDeque<Event>) {
         let Some(live) = self.runs.get(&run) else { return };
@@ -188,7 +209,7 @@ impl Executor {
                 // Closed already; or the inner socket of one that the process sees as MPTCP, under another cookie.
                 let listens = crate::sys::inet_diag::listeners().unwrap_or_default();
                 if listens.iter().any(|listener| listener.cookie == socket.cookie) {
-                    live.remarks.push(format!("port {}: {}", socket.port, Refusal::Multipath));
+                    live.remark(format!("port {}: {}", socket.port, Refusal::Multipath));
                 }
                 return;
             }
@@ -209,7 +230,7 @@ impl Executor {
                 if !matches!(why, Refusal::Multipath) {
                     tracing::warn!("{}: {text}", live.proc);
                 }
-                live.remarks.push(text);
+                live.remark(text);
             }
         }
     }
@@ -236,7 +257,7 @@ impl Executor {
     /// The run has ended; its sockets are closed.
     pub(super) fn unshare(&mut self, run: Run) {
         let Ok(sharing) = &mut self.sharing else { return };
-        if let Err(error) = sharing.routes.forget(run.0) {
+        if let Err(error) = sharing.routes.forget_run(run.0) {
             tracing::error!("run {run}: its routes stay: {error}");
         }
     }

@@ -270,3 +270,31 @@ fn a_daemon_that_was_killed_comes_back_to_apps_that_share_their_port() {
     stead.run(&["reload", "web"]).ok();
     load.end().nothing_lost();
 }
+
+#[test]
+fn sockets_that_come_and_go_leave_nothing_behind() {
+    let stead = Stead::new();
+    let port = free_port();
+    // More often than one address has places for sockets (route.bpf.c, MOST).
+    let script = stead.file(
+        "fickle.js",
+        &format!(
+            "const http = require('http');\n\
+             const answer = (_, out) => {{ out.setHeader('X-Instance', process.env.STEAD_INSTANCE); out.end(); }};\n\
+             let left = 600;\n\
+             const next = () => {{\n\
+                 const server = http.createServer(answer).listen({port}, () => {{\n\
+                     if (left--) server.close(next); else console.log('settled');\n\
+                 }});\n\
+             }};\n\
+             next();\n"
+        ),
+    );
+    let run = ["/usr/bin/env", "node", script.to_str().unwrap()];
+    App::new("fickle", run.map(str::to_owned).to_vec()).instances(2).start(&stead);
+    printed(&stead, "fickle", "settled", 2);
+    for name in names("fickle", 2) {
+        assert_eq!(stead.instance(&name)["ports"], json!([port]));
+    }
+    Load::of(200, port, &["clients=2"]).evenly("fickle", 2);
+}
