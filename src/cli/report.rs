@@ -73,8 +73,7 @@ async fn concerned(session: &Session, client: &mut Client, end: &JobEnd) -> Resu
 
 /// As wide as the terminal on stdout, if there is one.
 pub fn style(session: &Session) -> Style {
-    // comfy-table asks the terminal; None where stdout is none.
-    let width = comfy_table::Table::new().width().map(usize::from);
+    let width = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
     Style { color: session.talk.color_out, width }
 }
 
