@@ -20,10 +20,11 @@ use zbus::connection::{Builder, Connection};
 use zbus::export::futures_core::Stream;
 use zbus::message::Type as MessageType;
 use zbus::zvariant::{self, DynamicType, OwnedObjectPath, OwnedValue, Type, Value};
-use zbus::{Message, MessageStream};
+use zbus::{Guid, Message, MessageStream};
 
 use super::error::Error;
 pub use super::error::ErrorKind;
+use super::greeting::Greeted;
 pub use super::wire::to_json;
 use super::wire::{self, InstanceRow};
 pub use super::wire::{AppDetail, Finding, FindingLevel, PlanLine};
@@ -135,7 +136,10 @@ impl Client {
 
     /// Speaks over a socket that is connected already.
     pub(super) async fn over(stream: UnixStream) -> Result<Self, ClientError> {
-        let connection = Builder::unix_stream(stream).p2p().build().await?;
+        let uid = nix::unistd::geteuid().as_raw();
+        let greeted = Greeted::new(stream, uid).await.map_err(|_| ClientError::Closed)?;
+        // Nobody asks for the server's id, so any will do.
+        let connection = Builder::authenticated_socket(greeted, Guid::generate())?.p2p().build().await?;
         let messages = MessageStream::from(&connection);
         Ok(Self { connection, messages })
     }
@@ -221,6 +225,10 @@ impl Client {
         let messages = &mut self.messages;
         match poll_fn(|context| Pin::new(&mut *messages).poll_next(context)).await {
             Some(Ok(message)) => Ok(message),
+            // What came is no D-Bus.
+            Some(Err(zbus::Error::InputOutput(error))) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(zbus::Error::InputOutput(error).into())
+            }
             // The library's word for a peer that has left is an I/O error; which one depends on the moment.
             Some(Err(zbus::Error::InputOutput(_))) | None => Err(ClientError::Closed),
             Some(Err(error)) => Err(error.into()),

@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use zbus::Guid;
 use zbus::connection::{Builder, Connection};
 
+use super::greeting::Known;
 use super::manager::{Door, Manager};
 use super::{NAME, PRIVATE, ROOT};
 use crate::api::{Caller, Handle};
@@ -82,7 +83,7 @@ async fn serve_peer(stream: UnixStream, guid: Guid<'static>, handle: Handle) -> 
         return Ok(());
     }
     let manager = Manager::new(handle, Door::Private(Caller { uid }));
-    let builder = Builder::unix_stream(stream).server(guid)?.p2p();
+    let builder = Builder::socket(Known { stream, uid }).server(guid)?.p2p();
     let builder = builder.serve_at(BUS, Greeting)?.serve_at(ROOT, manager)?;
     let Ok(connection) = tokio::time::timeout(HANDSHAKE, builder.build()).await else {
         tracing::debug!("dropped a peer on the private socket that did not say who it is");
