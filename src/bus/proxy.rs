@@ -30,7 +30,7 @@ use super::wire::{self, InstanceRow};
 pub use super::wire::{AppDetail, Finding, FindingLevel, PlanLine};
 use super::{MANAGER, PRIVATE, ROOT, job, value};
 use crate::api::RawApp;
-use crate::model::status::InstanceStatus;
+use crate::model::status::{InstanceStatus, Measure};
 use crate::model::time::Wall;
 
 /// Why the daemon did not do as it was asked.
@@ -181,8 +181,9 @@ impl Client {
         Ok(lines.into_iter().map(wire::plan_from_wire).collect())
     }
 
-    pub async fn list(&mut self, selectors: &[String]) -> Result<Vec<InstanceStatus>, ClientError> {
-        let rows: Vec<InstanceRow> = self.call("ListInstances", &(selectors, Dict::new())).await?;
+    pub async fn list(&mut self, selectors: &[String], measure: Measure) -> Result<Vec<InstanceStatus>, ClientError> {
+        let options = Dict::from([("measure", measure.as_str().into())]);
+        let rows: Vec<InstanceRow> = self.call("ListInstances", &(selectors, options)).await?;
         Ok(rows.into_iter().map(InstanceStatus::try_from).collect::<Result<_, _>>()?)
     }
 

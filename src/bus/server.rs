@@ -123,7 +123,7 @@ mod tests {
     use crate::bus::proxy::{Client, ClientError, JobNews};
     use crate::model::ids::{AppName, InstanceId, JobId, Slot};
     use crate::model::request::{Denied, InstanceOutcome, InstanceResult, Outcome, Request};
-    use crate::model::status::Snapshot;
+    use crate::model::status::{Measure, Snapshot};
 
     /// A client, and the daemon's mailbox behind the server it talks to.
     async fn pair() -> (Client, mpsc::Receiver<Ask>) {
@@ -189,7 +189,7 @@ mod tests {
             let Some(Ask::List { answer, .. }) = mailbox.recv().await else { panic!("not a list") };
             answer.send(Err(Refusal::Denied(Denied::NoMatch("api".into())))).unwrap();
         });
-        let error = client.list(&["api".into()]).await.unwrap_err();
+        let error = client.list(&["api".into()], Measure::Full).await.unwrap_err();
         assert_eq!(error.to_string(), "nothing matches \"api\"");
         assert_eq!(kind(error), ErrorKind::NoMatch);
         // These never reach the daemon's task.

@@ -29,6 +29,7 @@ impl Executor {
             return;
         }
         live.exit = Some(exit);
+        live.meter = None;
         for task in live.tasks.drain(..) {
             task.abort();
         }

@@ -12,7 +12,7 @@ use super::link::{Link, Streams};
 use super::{clock, ipc, memory, program};
 use crate::core::event::Event;
 use crate::holder::plan::{Passed, Plan, Sink};
-use crate::metrics::sampler::Cgroups;
+use crate::metrics::meter::{Cgroups, Meter};
 use crate::model::ids::{ProcId, Revision, Run};
 use crate::model::spec::{AppSpec, ReadyOn};
 use crate::sys::cgroup::{Controller, RunCgroup};
@@ -48,8 +48,7 @@ impl Executor {
             spec: Arc::clone(&spec),
             revision,
             cgroup_id: None,
-            figures: Cgroups::default(),
-            sampled: false,
+            meter: None,
             cgroup,
             account: None,
             env_file: BTreeMap::new(),
@@ -138,8 +137,8 @@ impl Executor {
         let Some(live) = self.runs.get_mut(&run) else { return };
         live.pid = Some(pid);
         live.cgroup_id = live.cgroup.id();
-        live.figures = figures_of(&live.cgroup);
         live.started = now.mono;
+        live.meter = Some(Arc::new(Meter::new(pid, now.mono, figures_of(&live.cgroup))));
         let spec = Arc::clone(&live.spec);
         for (index, pipe) in [streams.out, streams.err].into_iter().enumerate() {
             let Some(pipe) = pipe else { continue };
@@ -179,7 +178,7 @@ impl Executor {
     }
 }
 
-/// Where the sampler finds the figures of a run.
+/// Where the figures of a run are found.
 fn figures_of(cgroup: &RunCgroup) -> Cgroups {
     let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
     let v1 = |wanted| cgroup.v1.iter().find(|(controller, _)| *controller == wanted).map(|(_, dir)| text(dir));
