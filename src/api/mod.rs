@@ -14,7 +14,7 @@ pub use crate::config::raw::{Entry, Node, RawApp, Value};
 use crate::model::ids::{InstanceId, JobId};
 use crate::model::request::{Denied, InstanceOutcome, Outcome, Request};
 use crate::model::selector::Selector;
-use crate::model::status::{InstanceDetail, InstanceStatus, Snapshot};
+use crate::model::status::{InstanceDetail, InstanceStatus, Measure, Snapshot};
 use crate::model::time::Wall;
 
 /// Who asks. Decides whom apps run as and which keys may be set.
@@ -118,7 +118,7 @@ pub enum Ask {
     Submit { request: Request, answer: oneshot::Sender<Result<Job, Refusal>> },
     Deploy { apps: Vec<RawApp>, caller: Caller, answer: oneshot::Sender<Result<Job, Refusal>> },
     Plan { apps: Vec<RawApp>, caller: Caller, answer: oneshot::Sender<Result<Vec<PlanLine>, Refusal>> },
-    List { selectors: Vec<Selector>, answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>> },
+    List { selectors: Vec<Selector>, measure: Measure, answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>> },
     Show { selectors: Vec<Selector>, answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>> },
     Logs { query: LogQuery, answer: oneshot::Sender<Result<OwnedFd, Refusal>> },
     Flush { selectors: Vec<Selector>, answer: oneshot::Sender<Result<Vec<String>, Refusal>> },
@@ -161,8 +161,8 @@ impl Handle {
     }
 
     /// No selector means all, and all may be nothing.
-    pub async fn list(&self, selectors: Vec<Selector>) -> Result<Vec<InstanceStatus>, Refusal> {
-        self.ask(|answer| Ask::List { selectors, answer }).await?
+    pub async fn list(&self, selectors: Vec<Selector>, measure: Measure) -> Result<Vec<InstanceStatus>, Refusal> {
+        self.ask(|answer| Ask::List { selectors, measure, answer }).await?
     }
 
     pub async fn show(&self, selectors: Vec<Selector>) -> Result<Vec<AppDetail>, Refusal> {

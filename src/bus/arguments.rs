@@ -11,6 +11,7 @@ use super::value;
 use crate::api::{LogQuery, RawApp};
 use crate::model::request::ScaleTo;
 use crate::model::selector::Selector;
+use crate::model::status::Measure;
 use crate::model::time::Wall;
 
 /// How many past lines `FollowLogs` gives unless asked for a number: as many as PM2 shows.
@@ -51,6 +52,20 @@ pub(super) fn read_apps(apps: Vec<BTreeMap<String, OwnedValue>>) -> Result<Vec<R
         return Err(Error::argument("no app is given"));
     }
     apps.iter().map(value::app_from_dict).collect()
+}
+
+/// Full unless asked for less.
+pub(super) fn read_measure(options: Options) -> Result<Measure, Error> {
+    let mut options = Reader::new(options);
+    let text: Option<String> = options.take("measure")?;
+    options.finish()?;
+    let all = [Measure::Nothing, Measure::Brief, Measure::Full];
+    match text {
+        None => Ok(Measure::Full),
+        Some(text) => all.into_iter().find(|measure| measure.as_str() == text).ok_or_else(|| {
+            Error::argument(format!("bad option measure = \"{text}\": use \"nothing\", \"brief\" or \"full\""))
+        }),
+    }
 }
 
 pub(super) fn read_query(selectors: &[String], options: Options) -> Result<LogQuery, Error> {

@@ -10,7 +10,7 @@ use zbus::object_server::SignalEmitter;
 use zbus::zvariant::{ObjectPath, OwnedFd, OwnedObjectPath, OwnedValue};
 use zbus::{Connection, fdo, interface};
 
-use super::arguments::{parse_named, parse_scale, parse_selectors, read_apps, read_query};
+use super::arguments::{parse_named, parse_scale, parse_selectors, read_apps, read_measure, read_query};
 use super::error::{Error, ErrorKind};
 use super::job;
 use super::options::{Options, refuse_all};
@@ -237,7 +237,8 @@ impl Manager {
         Ok(plan.into_iter().map(wire::plan_to_wire).collect())
     }
 
-    /// One struct for each instance, figures fresh; all of them if no selector is given.
+    /// One struct for each instance, figures fresh; all of them if no selector is given. Option: measure (s), "nothing",
+    /// "brief" (memory, the CPU share and ports: quicker) or "full".
     async fn list_instances(
         &self,
         selectors: Vec<String>,
@@ -246,8 +247,8 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<InstanceRow>, Error> {
         self.admit(connection, &header).await?;
-        refuse_all(options)?;
-        let list = self.handle.list(parse_selectors(&selectors)?).await?;
+        let measure = read_measure(options)?;
+        let list = self.handle.list(parse_selectors(&selectors)?, measure).await?;
         Ok(list.into_iter().map(InstanceRow::from).collect())
     }
 

@@ -6,6 +6,7 @@
 
 mod arguments;
 pub mod error;
+mod greeting;
 pub mod job;
 pub mod manager;
 pub mod options;

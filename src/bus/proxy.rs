@@ -20,16 +20,17 @@ use zbus::connection::{Builder, Connection};
 use zbus::export::futures_core::Stream;
 use zbus::message::Type as MessageType;
 use zbus::zvariant::{self, DynamicType, OwnedObjectPath, OwnedValue, Type, Value};
-use zbus::{Message, MessageStream};
+use zbus::{Guid, Message, MessageStream};
 
 use super::error::Error;
 pub use super::error::ErrorKind;
+use super::greeting::Greeted;
 pub use super::wire::to_json;
 use super::wire::{self, InstanceRow};
 pub use super::wire::{AppDetail, Finding, FindingLevel, PlanLine};
 use super::{MANAGER, PRIVATE, ROOT, job, value};
 use crate::api::RawApp;
-use crate::model::status::InstanceStatus;
+use crate::model::status::{InstanceStatus, Measure};
 use crate::model::time::Wall;
 
 /// Why the daemon did not do as it was asked.
@@ -135,7 +136,10 @@ impl Client {
 
     /// Speaks over a socket that is connected already.
     pub(super) async fn over(stream: UnixStream) -> Result<Self, ClientError> {
-        let connection = Builder::unix_stream(stream).p2p().build().await?;
+        let uid = nix::unistd::geteuid().as_raw();
+        let greeted = Greeted::new(stream, uid).await.map_err(|_| ClientError::Closed)?;
+        // Nobody asks for the server's id, so any will do.
+        let connection = Builder::authenticated_socket(greeted, Guid::generate())?.p2p().build().await?;
         let messages = MessageStream::from(&connection);
         Ok(Self { connection, messages })
     }
@@ -177,8 +181,9 @@ impl Client {
         Ok(lines.into_iter().map(wire::plan_from_wire).collect())
     }
 
-    pub async fn list(&mut self, selectors: &[String]) -> Result<Vec<InstanceStatus>, ClientError> {
-        let rows: Vec<InstanceRow> = self.call("ListInstances", &(selectors, Dict::new())).await?;
+    pub async fn list(&mut self, selectors: &[String], measure: Measure) -> Result<Vec<InstanceStatus>, ClientError> {
+        let options = Dict::from([("measure", measure.as_str().into())]);
+        let rows: Vec<InstanceRow> = self.call("ListInstances", &(selectors, options)).await?;
         Ok(rows.into_iter().map(InstanceStatus::try_from).collect::<Result<_, _>>()?)
     }
 
@@ -221,6 +226,10 @@ impl Client {
         let messages = &mut self.messages;
         match poll_fn(|context| Pin::new(&mut *messages).poll_next(context)).await {
             Some(Ok(message)) => Ok(message),
+            // What came is no D-Bus.
+            Some(Err(zbus::Error::InputOutput(error))) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(zbus::Error::InputOutput(error).into())
+            }
             // The library's word for a peer that has left is an I/O error; which one depends on the moment.
             Some(Err(zbus::Error::InputOutput(_))) | None => Err(ClientError::Closed),
             Some(Err(error)) => Err(error.into()),

@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use zbus::Guid;
 use zbus::connection::{Builder, Connection};
 
+use super::greeting::Known;
 use super::manager::{Door, Manager};
 use super::{NAME, PRIVATE, ROOT};
 use crate::api::{Caller, Handle};
@@ -82,7 +83,7 @@ async fn serve_peer(stream: UnixStream, guid: Guid<'static>, handle: Handle) -> 
         return Ok(());
     }
     let manager = Manager::new(handle, Door::Private(Caller { uid }));
-    let builder = Builder::unix_stream(stream).server(guid)?.p2p();
+    let builder = Builder::socket(Known { stream, uid }).server(guid)?.p2p();
     let builder = builder.serve_at(BUS, Greeting)?.serve_at(ROOT, manager)?;
     let Ok(connection) = tokio::time::timeout(HANDSHAKE, builder.build()).await else {
         tracing::debug!("dropped a peer on the private socket that did not say who it is");
@@ -122,7 +123,7 @@ mod tests {
     use crate::bus::proxy::{Client, ClientError, JobNews};
     use crate::model::ids::{AppName, InstanceId, JobId, Slot};
     use crate::model::request::{Denied, InstanceOutcome, InstanceResult, Outcome, Request};
-    use crate::model::status::Snapshot;
+    use crate::model::status::{Measure, Snapshot};
 
     /// A client, and the daemon's mailbox behind the server it talks to.
     async fn pair() -> (Client, mpsc::Receiver<Ask>) {
@@ -188,7 +189,7 @@ mod tests {
             let Some(Ask::List { answer, .. }) = mailbox.recv().await else { panic!("not a list") };
             answer.send(Err(Refusal::Denied(Denied::NoMatch("api".into())))).unwrap();
         });
-        let error = client.list(&["api".into()]).await.unwrap_err();
+        let error = client.list(&["api".into()], Measure::Full).await.unwrap_err();
         assert_eq!(error.to_string(), "nothing matches \"api\"");
         assert_eq!(kind(error), ErrorKind::NoMatch);
         // These never reach the daemon's task.

@@ -13,6 +13,7 @@ use super::talk;
 use crate::bus::proxy::{Client, ClientError, InstanceNews, JobEnd, JobNews, LogOptions};
 use crate::model::logframe::{FrameReader, LogRecord};
 use crate::model::request::{ENDED_EARLY, NOT_READY};
+use crate::model::status::Measure;
 
 /// How many failures are told in full. An app of 100 instances that cannot start fails 100 times for one reason.
 const FAILURES_MAX: usize = 10;
@@ -61,7 +62,7 @@ pub async fn outcome(session: &Session, client: &mut Client, end: &JobEnd, with_
 /// The rows of `list` that the action was about. An instance that is gone by now has none.
 async fn concerned(session: &Session, client: &mut Client, end: &JobEnd) -> Result {
     let names: BTreeSet<&str> = end.instances.iter().map(|news| news.instance.as_str()).collect();
-    let mut list = client.list(&[]).await?;
+    let mut list = client.list(&[], Measure::Brief).await?;
     list.retain(|row| names.contains(row.instance.as_str()));
     if list.is_empty() {
         return Ok(());
@@ -73,8 +74,7 @@ async fn concerned(session: &Session, client: &mut Client, end: &JobEnd) -> Resu
 
 /// As wide as the terminal on stdout, if there is one.
 pub fn style(session: &Session) -> Style {
-    // comfy-table asks the terminal; None where stdout is none.
-    let width = comfy_table::Table::new().width().map(usize::from);
+    let width = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
     Style { color: session.talk.color_out, width }
 }
 

@@ -4,12 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::account::Account;
-use super::describe::{Measured, detail, row};
+use super::describe::{detail, row};
 use super::driver::Driver;
 use super::output::logs_of;
 use super::sockets::Rights;
@@ -20,14 +19,13 @@ use crate::config::{self, Authority, Context};
 use crate::core::plan::{PlanAction, PlanLine as CorePlanLine};
 use crate::logs::follow::{Query, Selection};
 use crate::logs::source::Wanted;
-use crate::metrics::sampler::{Fds, Target};
+use crate::metrics::meter::Depth;
 use crate::model::ids::{AppName, InstanceId};
-use crate::model::listen::Listen;
 use crate::model::logframe::LogStream;
 use crate::model::request::Request;
 use crate::model::selector::Selector;
 use crate::model::spec::{AppSpec, Identity, Replace};
-use crate::model::status::{AppView, InstanceStatus, InstanceView};
+use crate::model::status::{AppView, InstanceStatus, InstanceView, Measure};
 use crate::sys::{identity, listener};
 
 /// Specs that were looked at on this host, on their way to being deployed.
@@ -50,10 +48,7 @@ pub struct ToPlan {
 pub(super) type Sound = (Vec<AppSpec>, Vec<(AppName, Identity, Account)>);
 
 /// An app, and those of its instances that a person pointed at.
-type Chosen = (Arc<AppView>, Vec<InstanceView>);
-
-/// Figures that take longer than this to collect are not waited for.
-const SAMPLE: Duration = Duration::from_secs(5);
+pub type Chosen = (Arc<AppView>, Vec<InstanceView>);
 
 impl Driver {
     pub(super) fn ask(&mut self, ask: Ask) {
@@ -79,7 +74,7 @@ impl Driver {
                     let _ = tell.send(Told::ToPlan(Box::new(ToPlan { specs, answer })));
                 });
             }
-            Ask::List { selectors, answer } => self.list(&selectors, answer),
+            Ask::List { selectors, measure, answer } => self.list(&selectors, measure, answer),
             Ask::Show { selectors, answer } => self.show(&selectors, answer),
             Ask::Logs { query, answer } => {
                 let _ = answer.send(self.logs(&query));
@@ -165,22 +160,34 @@ impl Driver {
         Ok(apps.collect())
     }
 
-    fn list(&mut self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>>) {
+    fn list(
+        &self,
+        selectors: &[Selector],
+        measure: Measure,
+        answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>>,
+    ) {
         let chosen = match self.chosen(selectors) {
             Ok(chosen) => chosen,
             Err(refusal) => return drop(answer.send(Err(refusal))),
         };
-        let measuring = self.measure(&chosen, Fds::Skip);
+        let measuring = self.measure(
+            &chosen,
+            match measure {
+                Measure::Nothing => None,
+                Measure::Brief => Some(Depth::Brief),
+                Measure::Full => Some(Depth::Row),
+            },
+        );
         tokio::spawn(async move {
             let measured = measuring.await;
             let now = clock::mono();
             let rows = chosen.iter().flat_map(|(app, slots)| slots.iter().map(move |slot| (app, slot)));
-            let rows = rows.map(|(app, slot)| row(app, slot, now, measured.get(&slot.instance).unwrap_or(&NOTHING)));
+            let rows = rows.zip(measured).map(|((app, slot), measured)| row(app, slot, now, measured));
             let _ = answer.send(Ok(rows.collect()));
         });
     }
 
-    fn show(&mut self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>>) {
+    fn show(&self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>>) {
         let chosen = match self.chosen(selectors) {
             Ok(chosen) => chosen,
             Err(refusal) => return drop(answer.send(Err(refusal))),
@@ -198,9 +205,9 @@ impl Driver {
         let listening: BTreeSet<InstanceId> =
             self.executor.runs.values().filter(|live| live.listens).map(|live| live.proc.instance.clone()).collect();
         let draining = self.executor.draining(clock::mono());
-        let measuring = self.measure(&chosen, Fds::Count);
+        let measuring = self.measure(&chosen, Some(Depth::Whole));
         tokio::spawn(async move {
-            let measured = measuring.await;
+            let mut measured = measuring.await.into_iter();
             let now = clock::mono();
             let details = chosen.iter().map(|(app, slots)| AppDetail {
                 name: app.spec.name.to_string(),
@@ -214,58 +221,13 @@ impl Driver {
                         let files = files.get(&slot.instance).cloned().unwrap_or_default();
                         let mut notes = notes(app, listening.contains(&slot.instance));
                         notes.extend(remarks.get(&slot.instance).into_iter().flatten().cloned());
-                        let measured = measured.get(&slot.instance).unwrap_or(&NOTHING);
+                        let measured = measured.next().unwrap_or_default();
                         detail(app, slot, now, measured, files, draining.get(&slot.instance).cloned(), notes)
                     })
                     .collect(),
             });
             let _ = answer.send(Ok(details.collect()));
         });
-    }
-
-    /// Figures of every live proc that speaks for a chosen instance, collected on a thread.
-    fn measure(
-        &mut self,
-        chosen: &[Chosen],
-        fds: Fds,
-    ) -> impl Future<Output = HashMap<InstanceId, Measured>> + Send + 'static {
-        let mut wanted = Vec::new();
-        let mut targets = Vec::new();
-        for slot in chosen.iter().flat_map(|(_, slots)| slots) {
-            let Some(run) = slot.procs.first().map(|proc| proc.proc.run) else { continue };
-            let Some(live) = self.executor.runs.get_mut(&run).filter(|live| live.exit.is_none()) else { continue };
-            let Some(pid) = live.pid else { continue };
-            live.sampled = true;
-            targets.push(Target { key: run.0, pid, started: live.started, cgroups: live.figures.clone() });
-            let given: Vec<u16> = live.spec.listen.iter().filter_map(Listen::port).collect();
-            wanted.push((slot.instance.clone(), live.cgroup_id, given, self.executor.tree.shown(&live.proc)));
-        }
-        let sampler = Arc::clone(&self.sampler);
-        let ended = std::mem::take(&mut self.executor.ended);
-        let sampled = tokio::task::spawn_blocking(move || {
-            let by_cgroup = super::readiness::listening();
-            let mut sampler = sampler.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            for run in ended {
-                sampler.forget(run.0);
-            }
-            let figures = sampler.sample(clock::mono(), &targets, fds);
-            let pids = targets.iter().map(|target| target.pid);
-            wanted
-                .into_iter()
-                .zip(figures)
-                .zip(pids)
-                .map(|(((instance, cgroup_id, given, cgroup), figures), pid)| {
-                    let ports = by_cgroup.ports_with(cgroup_id, pid, given);
-                    (instance, Measured { figures: Some(figures), ports, cgroup })
-                })
-                .collect()
-        });
-        async move {
-            match tokio::time::timeout(SAMPLE, sampled).await {
-                Ok(Ok(measured)) => measured,
-                _ => HashMap::new(),
-            }
-        }
     }
 
     fn logs(&self, query: &LogQuery) -> Result<std::os::fd::OwnedFd, Refusal> {
@@ -331,8 +293,6 @@ impl Driver {
         });
     }
 }
-
-static NOTHING: Measured = Measured { figures: None, ports: Vec::new(), cgroup: None };
 
 fn notes(app: &AppView, listens: bool) -> Vec<String> {
     match app.spec.replace {

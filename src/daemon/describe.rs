@@ -3,24 +3,16 @@
 
 use std::time::Duration;
 
-use crate::metrics::sampler::Figures;
+use super::measure::Measured;
 use crate::model::exit::{Exit, LastExit};
 use crate::model::selector::Generation;
 use crate::model::status::{AppView, Draining, ExitStatus, InstanceDetail, InstanceStatus, InstanceView, ProcView};
 use crate::model::time::Mono;
 
-/// What was found out about one live proc.
-#[derive(Debug, Clone, Default)]
-pub struct Measured {
-    pub figures: Option<Figures>,
-    pub ports: Vec<u16>,
-    pub cgroup: Option<String>,
-}
-
-pub fn row(app: &AppView, slot: &InstanceView, now: Mono, measured: &Measured) -> InstanceStatus {
+pub fn row(app: &AppView, slot: &InstanceView, now: Mono, measured: Measured) -> InstanceStatus {
     let speaker = slot.procs.first();
     let live = speaker.filter(|proc| proc.pid.is_some());
-    let figures = measured.figures.as_ref();
+    let figures = measured.figures;
     InstanceStatus {
         id: slot.id.0,
         app: app.spec.name.to_string(),
@@ -35,11 +27,11 @@ pub fn row(app: &AppView, slot: &InstanceView, now: Mono, measured: &Measured) -
         uptime_ms: live.and_then(|proc| proc.started).map(|started| millis(now.since(started))),
         restarts: slot.restarts,
         memory_bytes: figures.map(|f| f.memory_bytes),
-        memory_peak_bytes: figures.map(|f| f.memory_peak_bytes),
+        memory_peak_bytes: figures.and_then(|f| f.memory_peak_bytes),
         cpu_percent: figures.map(|f| (f.cpu_percent * 10.0).round() / 10.0),
-        tasks: figures.map(|f| f.tasks),
-        ports: measured.ports.clone(),
-        cgroup: measured.cgroup.clone(),
+        tasks: figures.and_then(|f| f.tasks),
+        ports: measured.ports,
+        cgroup: measured.cgroup,
         user: app.spec.identity.user.clone(),
         last_exit: slot.last_exit.as_ref().map(exit_status),
     }
@@ -49,17 +41,17 @@ pub fn detail(
     app: &AppView,
     slot: &InstanceView,
     now: Mono,
-    measured: &Measured,
+    measured: Measured,
     log_files: Vec<String>,
     draining: Option<Draining>,
     notes: Vec<String>,
 ) -> InstanceDetail {
-    let figures = measured.figures.as_ref();
+    let figures = measured.figures;
     InstanceDetail {
         status: row(app, slot, now, measured),
-        memory_anon_bytes: figures.map(|f| f.anon),
-        memory_file_bytes: figures.map(|f| f.file),
-        fds: figures.map(|f| f.fds),
+        memory_anon_bytes: figures.and_then(|f| f.anon),
+        memory_file_bytes: figures.and_then(|f| f.file),
+        fds: figures.and_then(|f| f.fds),
         sampled: figures.is_some_and(|f| f.sampled),
         procs: slot.procs.iter().map(proc_line).collect(),
         log_files,

@@ -3,7 +3,7 @@
 //! Never: decides what should run (the core does) or how a thing is done (the executor does).
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
@@ -40,8 +40,7 @@ pub struct Driver {
     jobs: HashMap<JobId, Waiting>,
     next_job: u64,
     pub(super) queue: VecDeque<Event>,
-    /// Shared with the thread that collects figures, one at a time.
-    pub(super) sampler: Arc<Mutex<Sampler>>,
+    pub(super) sampler: Sampler,
     effects: Vec<Effect>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     exit: bool,
@@ -62,7 +61,7 @@ impl Driver {
         executor: Executor,
         link: Link,
         snapshots: watch::Sender<Arc<Snapshot>>,
-        sampler: Arc<Mutex<Sampler>>,
+        sampler: Sampler,
     ) -> Self {
         Self {
             world,

@@ -23,7 +23,7 @@ use crate::balance::object::Unable;
 use crate::core::effect::{Effect, News};
 use crate::core::event::Event;
 use crate::logs::capture::{Report, StreamKey};
-use crate::metrics::sampler::Cgroups;
+use crate::metrics::meter::Meter;
 use crate::model::exit::Exit;
 use crate::model::ids::{AppName, InstanceId, ProcId, Revision, Run};
 use crate::model::signal::Signal;
@@ -49,10 +49,8 @@ pub(super) struct Live {
     pub cgroup: RunCgroup,
     /// By which the kernel names it in inet_diag; None without v2.
     pub cgroup_id: Option<u64>,
-    /// Where its figures are.
-    pub figures: Cgroups,
-    /// Figures were taken of it: the sampler remembers it.
-    pub sampled: bool,
+    /// What takes its figures, while its main process lives.
+    pub meter: Option<Arc<Meter>>,
     pub account: Option<Account>,
     /// What `env_file` said when it was started.
     pub env_file: BTreeMap<String, String>,
@@ -96,8 +94,6 @@ pub struct Executor {
     pub(super) ephemeral: std::ops::RangeInclusive<u16>,
     pub(super) notify_path: String,
     pub(super) tell: mpsc::UnboundedSender<Told>,
-    /// Runs that have ended since figures were last taken.
-    pub(super) ended: Vec<Run>,
     /// Spawns that the holder has not answered.
     pub(super) starting: usize,
     /// Cgroups to remove once the loop has nothing more urgent to do.
@@ -137,7 +133,6 @@ impl Executor {
             ephemeral,
             notify_path,
             tell,
-            ended: Vec::new(),
             starting: 0,
             litter: Vec::new(),
             news: Vec::new(),
@@ -311,12 +306,8 @@ impl Executor {
 
     /// Forgets a run that is gone and whose output is all in files.
     pub(super) fn drop_if_done(&mut self, run: Run, link: &mut Link) {
-        let done = self.runs.get(&run).filter(|live| live.gone && live.streams == 0);
-        if let Some(sampled) = done.map(|live| live.sampled) {
+        if self.runs.get(&run).is_some_and(|live| live.gone && live.streams == 0) {
             self.runs.remove(&run);
-            if sampled {
-                self.ended.push(run);
-            }
             link.forget(run.0);
         }
     }

@@ -31,6 +31,7 @@ impl Executor {
             return;
         }
         live.exit = Some(exit);
+        live.meter = None;
         for task in live.tasks.drain(..) {
             task.abort();
         }

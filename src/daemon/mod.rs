@@ -16,6 +16,7 @@ mod exits;
 mod ipc;
 mod link;
 mod listen;
+mod measure;
 mod memory;
 mod mode;
 mod notify;

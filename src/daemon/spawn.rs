@@ -13,7 +13,7 @@ use super::told::Told;
 use super::{clock, ipc, memory, passed, program};
 use crate::core::event::Event;
 use crate::holder::plan::{Passed, Plan, Sink, Step};
-use crate::metrics::sampler::Cgroups;
+use crate::metrics::meter::{Cgroups, Meter};
 use crate::model::ids::{ProcId, Revision, Run};
 use crate::model::listen::Listen;
 use crate::model::spec::{AppSpec, ReadyOn};
@@ -52,8 +52,7 @@ impl Executor {
             revision,
             // Its program may listen before the news of its start is here.
             cgroup_id: cgroup.id(),
-            figures: Cgroups::default(),
-            sampled: false,
+            meter: None,
             cgroup,
             account: None,
             env_file: BTreeMap::new(),
@@ -152,8 +151,8 @@ impl Executor {
         let now = clock::now();
         let Some(live) = self.runs.get_mut(&run) else { return };
         live.pid = Some(pid);
-        live.figures = figures_of(&live.cgroup);
         live.started = now.mono;
+        live.meter = Some(Arc::new(Meter::new(pid, now.mono, figures_of(&live.cgroup))));
         let spec = Arc::clone(&live.spec);
         for (index, pipe) in [streams.out, streams.err].into_iter().enumerate() {
             let Some(pipe) = pipe else { continue };
@@ -193,7 +192,7 @@ impl Executor {
     }
 }
 
-/// Where the sampler finds the figures of a run.
+/// Where the figures of a run are found.
 fn figures_of(cgroup: &RunCgroup) -> Cgroups {
     let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
     let v1 = |wanted| cgroup.v1.iter().find(|(controller, _)| *controller == wanted).map(|(_, dir)| text(dir));

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -24,7 +24,7 @@ use super::store::{Store, StoreError};
 use super::told::Told;
 use super::tree::Tree;
 use super::watched::watched;
-use super::{clock, notify};
+use super::{clock, measure, notify};
 use crate::api::Handle;
 use crate::bus::server;
 use crate::core::world::World;
@@ -135,7 +135,7 @@ async fn serve() -> Result<(), StartError> {
         "serving, apps in {}",
         executor.tree.base_dir().unwrap_or_else(|| PathBuf::from("no cgroup")).display()
     );
-    let sampler = Arc::new(Mutex::new(Sampler::new()));
+    let sampler = Sampler::new(measure::keep_below());
     let driver = Driver::new(world, store, executor, link, publish, sampler);
     driver.run(mailbox, told).await?;
     let _ = fs::remove_file(mode.runtime.join("private"));

@@ -4,5 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod meter;
 pub mod parse;
+pub mod reader;
 pub mod sampler;
+pub mod share;

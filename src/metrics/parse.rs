@@ -19,7 +19,7 @@ fn digits(text: &[u8]) -> Option<u64> {
 
 /// The value of `key` in a file of `key value` lines: memory.stat, cpu.stat, memory.events.
 pub fn field(text: &[u8], key: &[u8]) -> Option<u64> {
-    text.split(|byte| *byte == b'\n').find_map(|line| {
+    lines(text).find_map(|line| {
         let rest = line.strip_prefix(key)?.strip_prefix(b" ")?;
         digits(rest.trim_ascii())
     })
@@ -27,7 +27,16 @@ pub fn field(text: &[u8], key: &[u8]) -> Option<u64> {
 
 /// The numbers of a file that holds one on each line: cgroup.procs, cgroup.threads.
 pub fn pids(text: &[u8]) -> impl Iterator<Item = i32> {
-    text.split(|byte| *byte == b'\n').filter_map(digits).filter_map(|pid| i32::try_from(pid).ok())
+    lines(text).filter_map(digits).filter_map(|pid| i32::try_from(pid).ok())
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr::memchr_iter(b'\n', text).chain(std::iter::once(text.len())).map(move |end| {
+        let line = &text[start..end];
+        start = end + 1;
+        line
+    })
 }
 
 /// What `/proc/PID/status` says, in bytes.
@@ -46,7 +55,11 @@ pub struct Status {
 pub fn status(text: &[u8]) -> Status {
     let mut status = Status::default();
     // One walk: this runs for every process of every instance.
-    for line in text.split(|byte| *byte == b'\n') {
+    for line in lines(text) {
+        // Those that are wanted begin with one of these, and most do not.
+        if !matches!(line.first(), Some(b'R' | b'V' | b'T')) {
+            continue;
+        }
         let Some((key, value)) = split_at_colon(line) else { continue };
         let place = match key {
             b"RssAnon" => &mut status.anon,
@@ -69,6 +82,11 @@ pub fn status(text: &[u8]) -> Status {
 fn split_at_colon(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', line)?;
     Some((&line[..colon], line[colon + 1..].trim_ascii()))
+}
+
+/// What `/proc/PID/statm` says is resident, anonymous and shared memory and mapped files together.
+pub fn resident_pages(text: &[u8]) -> Option<u64> {
+    text.split(|byte| *byte == b' ').nth(1).and_then(digits)
 }
 
 /// What `/proc/PID/stat` says of time and family.
@@ -133,6 +151,7 @@ mod tests {
         let read = |name: &str| std::fs::read(format!("/proc/self/{name}")).unwrap();
         let (status, stat) = (status(&read("status")), stat(&read("stat")).unwrap());
         assert!(status.anon > 0 && status.peak >= status.anon && status.threads > 0);
+        assert!(resident_pages(&read("statm")).is_some_and(|pages| pages > 0));
         assert!(stat.parent > 0 && stat.threads > 0);
     }
 
@@ -143,6 +162,7 @@ mod tests {
             field(&text, b"anon");
             pids(&text).for_each(drop);
             status(&text);
+            resident_pages(&text);
             stat(&text);
         }
 

@@ -1,266 +1,62 @@
 //! Figures of many instances at one moment.
-//! Owns: which file each figure comes from on each kind of host, and the two samples behind a CPU share.
-//! Never: wakes by itself, or holds a file open: an instance may be gone at any read, and its figures are then 0.
+//! Owns: what is known of the host, and the process tree where no cgroup tells whose a process is.
+//! Never: wakes by itself, or remembers anything: a meter does, for as long as its proc lives.
 
-use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::Read;
-use std::time::Duration;
+use std::borrow::Borrow;
+use std::fs;
 
+use super::meter::{Depth, Families, Figures, Look, Meter};
+use super::parse::stat;
+use super::reader::{Kept, Reader};
 use crate::model::time::Mono;
 
-use super::parse::{field, number, pids, stat, status};
-
-/// One proc to be looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// The caller's name for it, the same at each sample. A new run of an instance is a new one.
-    pub key: u64,
-    /// The main process.
-    pub pid: i32,
-    pub started: Mono,
-    pub cgroups: Cgroups,
-}
-
-/// The directories of the run in each hierarchy it entered, absolute.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Cgroups {
-    /// The v2 directory, or on v1-only hosts the one that tracks processes. None: only the process tree is known.
-    pub tree: Option<String>,
-    /// The v2 directory has the memory and pids controllers.
-    pub controllers: bool,
-    /// v1, each only where a key of the app made the run enter it.
-    pub memory_v1: Option<String>,
-    pub cpuacct_v1: Option<String>,
-    pub pids_v1: Option<String>,
-}
-
-/// What one proc, all its processes together, uses.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Figures {
-    /// What `memory_max` is compared with, page cache included; where no controller counts, what is resident.
-    pub memory_bytes: u64,
-    /// The most `memory_bytes` ever was; where no controller counts, the most that was seen.
-    pub memory_peak_bytes: u64,
-    pub anon: u64,
-    /// Page cache; where no controller counts, mapped files only.
-    pub file: u64,
-    /// Of one core, since the last sample that is 500 ms old or older, else since the start.
-    pub cpu_percent: f64,
-    pub tasks: u64,
-    pub fds: u64,
-    /// Memory was added up from processes, so it counts what they share twice.
-    pub sampled: bool,
-}
-
-/// Whether open descriptors are counted: one more look at each process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fds {
-    Count,
-    Skip,
-}
-
-/// A CPU share over less time than this says more about the clock's ticks than about the app.
-const SHORTEST: Duration = Duration::from_millis(500);
-
-/// Half a page: see `read_path`.
-const SHORT: usize = 2048;
-
-/// CPU time used up to a moment.
-#[derive(Debug, Clone, Copy)]
-struct Used {
-    at: Mono,
-    cpu: Duration,
-}
-
-#[derive(Debug, Default)]
-struct Past {
-    pid: i32,
-    /// At least `SHORTEST` before `newer`.
-    older: Option<Used>,
-    newer: Option<Used>,
-    peak: u64,
-}
-
-/// Keeps what one sample needs to know of the last.
+/// Knows the host.
+#[derive(Debug, Clone)]
 pub struct Sampler {
-    past: HashMap<u64, Past>,
-    buffer: Vec<u8>,
-    path: String,
-    pids: Vec<i32>,
+    keep_below: i32,
     ticks_per_second: u64,
-    /// All of the host's CPUs: no share is larger.
+    page_size: u64,
+    /// All of the host's CPUs, also those that the daemon itself may not run on: no share is larger.
     whole: f64,
 }
 
-impl Default for Sampler {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Sampler {
-    pub fn new() -> Self {
+    /// Files are kept open on descriptors below `keep_below`.
+    pub fn new(keep_below: i32) -> Self {
         Self {
-            past: HashMap::new(),
-            buffer: vec![0; 8192],
-            path: String::new(),
-            pids: Vec::new(),
+            keep_below,
             ticks_per_second: procfs::ticks_per_second().max(1),
+            page_size: procfs::page_size(),
             whole: cpus() * 100.0,
         }
     }
 
-    /// One `Figures` for each target, in order. All zero: it is gone.
-    pub fn sample(&mut self, now: Mono, targets: &[Target], fds: Fds) -> Vec<Figures> {
-        let bare = targets.iter().any(|target| target.cgroups.tree.is_none());
-        let families = if bare { self.families() } else { HashMap::new() };
-        targets.iter().map(|target| self.figures(now, target, &families, fds)).collect()
-    }
-
-    /// Drops what is remembered of a proc that is gone.
-    pub fn forget(&mut self, key: u64) {
-        self.past.remove(&key);
-    }
-
-    fn figures(&mut self, now: Mono, target: &Target, families: &HashMap<i32, Vec<i32>>, fds: Fds) -> Figures {
-        let mut members = std::mem::take(&mut self.pids);
-        members.clear();
-        match &target.cgroups.tree {
-            Some(dir) => members.extend(self.read(dir, "cgroup.procs").into_iter().flat_map(pids)),
-            None => add_family(target.pid, families, &mut members),
-        }
-        let mut figures = Figures::default();
-        let counted = self.memory_from_controller(&target.cgroups, &mut figures);
-        let tasks = self.tasks_from_controller(&target.cgroups);
-        let cpu = self.cpu_from_cgroup(&target.cgroups);
-        figures.sampled = !counted;
-        let mut ticks = 0;
-        for pid in &members {
-            if fds == Fds::Count {
-                figures.fds += self.fds(*pid);
-            }
-            if !counted || tasks.is_none() {
-                let Some(status) = self.read_proc(*pid, "status").map(status) else { continue };
-                if !counted {
-                    figures.anon += status.anon;
-                    figures.file += status.file;
-                    figures.memory_bytes += status.anon + status.file + status.shmem;
-                    if *pid == target.pid {
-                        figures.memory_peak_bytes = status.peak;
-                    }
-                }
-                figures.tasks += status.threads;
-            }
-            if cpu.is_none() {
-                ticks += self.read_proc(*pid, "stat").and_then(stat).map_or(0, |stat| stat.ticks);
-            }
-        }
-        self.pids = members;
-        if let Some(tasks) = tasks {
-            figures.tasks = tasks;
-        }
-        let cpu = cpu.unwrap_or_else(|| {
-            Duration::from_nanos((u128::from(ticks) * 1_000_000_000 / u128::from(self.ticks_per_second)) as u64)
-        });
-        let past = self.past.entry(target.key).or_default();
-        if past.pid != target.pid {
-            *past = Past { pid: target.pid, ..Past::default() };
-        }
-        past.peak = past.peak.max(figures.memory_bytes).max(figures.memory_peak_bytes);
-        figures.memory_peak_bytes = past.peak;
-        figures.cpu_percent = past.share(Used { at: now, cpu }, target.started).min(self.whole);
-        figures
-    }
-
-    /// False: no controller counts this proc's memory.
-    fn memory_from_controller(&mut self, cgroups: &Cgroups, figures: &mut Figures) -> bool {
-        let (dir, usage, peak, anon, file): (_, _, _, &[u8], &[u8]) = match (&cgroups.tree, &cgroups.memory_v1) {
-            (Some(dir), _) if cgroups.controllers => (dir, "memory.current", "memory.peak", b"anon", b"file"),
-            (_, Some(dir)) => (dir, "memory.usage_in_bytes", "memory.max_usage_in_bytes", b"total_rss", b"total_cache"),
-            _ => return false,
+    /// One `Figures` for each meter, in order.
+    pub fn sample<M: Borrow<Meter>>(&self, now: Mono, meters: &[M], depth: Depth) -> Vec<Figures> {
+        let bare = meters.iter().any(|meter| meter.borrow().needs_families());
+        let families = if bare { self.families() } else { Families::new() };
+        let look = Look {
+            now,
+            depth,
+            families: &families,
+            ticks_per_second: self.ticks_per_second,
+            page_size: self.page_size,
         };
-        let Some(usage) = self.read(dir, usage).and_then(number) else { return false };
-        figures.memory_bytes = usage;
-        // memory.peak came with Linux 5.19; before it, what was seen is the best there is.
-        figures.memory_peak_bytes = self.read(dir, peak).and_then(number).unwrap_or(usage);
-        if let Some(text) = self.read(dir, "memory.stat") {
-            figures.anon = field(text, anon).unwrap_or(0);
-            figures.file = field(text, file).unwrap_or(0);
-        }
-        true
-    }
-
-    fn tasks_from_controller(&mut self, cgroups: &Cgroups) -> Option<u64> {
-        let dir = match (&cgroups.tree, &cgroups.pids_v1) {
-            (Some(dir), _) if cgroups.controllers => dir,
-            (_, Some(dir)) => dir,
-            _ => return None,
+        let mut reader = Reader::new(self.keep_below);
+        let one = |meter: &M| {
+            let figures = meter.borrow().sample(&look, &mut reader);
+            Figures { cpu_percent: figures.cpu_percent.min(self.whole), ..figures }
         };
-        self.read(dir, "pids.current").and_then(number)
+        meters.iter().map(one).collect()
     }
 
-    /// A v2 directory counts CPU time whether or not it has the controller, also of processes that are gone.
-    fn cpu_from_cgroup(&mut self, cgroups: &Cgroups) -> Option<Duration> {
-        if let Some(dir) = &cgroups.cpuacct_v1 {
-            return self.read(dir, "cpuacct.usage").and_then(number).map(Duration::from_nanos);
-        }
-        let dir = cgroups.tree.as_ref()?;
-        self.read(dir, "cpu.stat").and_then(|text| field(text, b"usage_usec")).map(Duration::from_micros)
-    }
-
-    /// Since Linux 6.2 the size of `/proc/PID/fd` is the number of entries; before, it is 0 and they are counted.
-    fn fds(&mut self, pid: i32) -> u64 {
-        use std::fmt::Write;
-        self.path.clear();
-        let _ = write!(self.path, "/proc/{pid}/fd");
-        match fs::metadata(&self.path) {
-            Ok(seen) if seen.len() > 0 => seen.len(),
-            Ok(_) => fs::read_dir(&self.path).map_or(0, |entries| entries.count() as u64),
-            Err(_) => 0,
-        }
-    }
-
-    fn read_proc(&mut self, pid: i32, name: &str) -> Option<&[u8]> {
-        use std::fmt::Write;
-        self.path.clear();
-        let _ = write!(self.path, "/proc/{pid}/{name}");
-        self.read_path()
-    }
-
-    fn read(&mut self, dir: &str, name: &str) -> Option<&[u8]> {
-        self.path.clear();
-        self.path.push_str(dir);
-        self.path.push('/');
-        self.path.push_str(name);
-        self.read_path()
-    }
-
-    /// The whole of the file at `self.path`, in a buffer that the next read takes over. None: it is gone.
-    fn read_path(&mut self) -> Option<&[u8]> {
-        let mut file = File::open(&self.path).ok()?;
-        let mut len = 0;
-        loop {
-            match file.read(&mut self.buffer[len..]).ok()? {
-                0 => return Some(&self.buffer[..len]),
-                read => len += read,
-            }
-            // The kernel gives these files a page at a time; less than half of one is all there is.
-            if len < SHORT {
-                return Some(&self.buffer[..len]);
-            }
-            if len == self.buffer.len() {
-                self.buffer.resize(len * 2, 0);
-            }
-        }
-    }
-
-    /// The children of every process: where no cgroup tells, the process tree must.
-    fn families(&mut self) -> HashMap<i32, Vec<i32>> {
-        let mut families: HashMap<i32, Vec<i32>> = HashMap::new();
+    /// The children of every process.
+    fn families(&self) -> Families {
+        let mut reader = Reader::new(self.keep_below);
+        let mut families = Families::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            if let Some(stat) = self.read_proc(pid, "stat").and_then(stat) {
+            if let Some(stat) = reader.read_proc(&mut Kept::default(), pid, "stat").and_then(stat) {
                 families.entry(stat.parent).or_default().push(pid);
             }
         }
@@ -268,97 +64,126 @@ impl Sampler {
     }
 }
 
-/// Also those that the daemon itself may not run on.
 fn cpus() -> f64 {
     use nix::unistd::{SysconfVar, sysconf};
     sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().map_or(1.0, |cpus| cpus as f64)
 }
 
-fn add_family(pid: i32, families: &HashMap<i32, Vec<i32>>, members: &mut Vec<i32>) {
-    // Pids may be used again while procfs is read, so a loop must end.
-    if members.contains(&pid) {
-        return;
-    }
-    members.push(pid);
-    families.get(&pid).into_iter().flatten().for_each(|child| add_family(*child, families, members));
-}
-
-impl Past {
-    /// The share of one core up to `now`, and `now` remembered if the last is old enough.
-    fn share(&mut self, now: Used, started: Mono) -> f64 {
-        let due = self.newer.is_none_or(|newer| now.at.since(newer.at) >= SHORTEST);
-        let from = if due { self.newer } else { self.older };
-        if due {
-            self.older = self.newer.replace(now);
-        }
-        let from = from.unwrap_or(Used { at: started, cpu: Duration::ZERO });
-        // A process a few milliseconds old has been forked and loaded in them, on more than one CPU at times.
-        let wall = now.at.since(from.at).max(SHORTEST).as_secs_f64();
-        now.cpu.saturating_sub(from.cpu).as_secs_f64() / wall * 100.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::meter::Cgroups;
     use super::*;
+    use std::path::PathBuf;
+    use std::process::{Child, Command};
 
-    fn at(ms: u64, cpu_ms: u64) -> Used {
-        Used { at: Mono(ms * 1_000_000), cpu: Duration::from_millis(cpu_ms) }
+    const ALL: i32 = i32::MAX;
+
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("100").spawn().unwrap()
     }
 
-    #[test]
-    fn a_share_is_since_the_last_sample_that_is_old_enough_else_since_the_start() {
-        let mut past = Past::default();
-        let started = Mono(0);
-        assert_eq!(past.share(at(1000, 500), started), 50.0);
-        // 100 ms later: still since the start, not since 100 ms ago.
-        assert_eq!(past.share(at(1100, 550), started), 50.0);
-        // 1000 ms after the first sample, which is the last that is old enough.
-        assert_eq!(past.share(at(2000, 1500), started), 100.0);
-        // 200 ms after that one: since the first, at 1000.
-        assert_eq!(past.share(at(2200, 1500), started).round(), 83.0);
+    fn end(mut child: Child) {
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
-    #[test]
-    fn what_a_process_used_to_come_to_life_is_no_share_of_a_few_milliseconds() {
-        assert_eq!(Past::default().share(at(4, 20), Mono(0)), 4.0);
+    /// A directory with the files of a cgroup, one that no other test of this process has.
+    fn directory(name: &str) -> (PathBuf, impl Fn(&str, &str)) {
+        let dir = std::env::temp_dir().join(format!("stead-metrics-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let at = dir.clone();
+        (dir, move |file, text| fs::write(at.join(file), text).unwrap())
     }
 
-    #[test]
-    fn cpu_time_that_goes_back_is_no_time() {
-        let mut past = Past::default();
-        past.share(at(1000, 500), Mono(0));
-        assert_eq!(past.share(at(2000, 400), Mono(0)), 0.0);
+    fn meter(dir: &std::path::Path, controllers: bool, pid: i32) -> Meter {
+        let tree = Some(dir.to_str().unwrap().to_owned());
+        Meter::new(pid, Mono(0), Cgroups { tree, controllers, ..Cgroups::default() })
+    }
+
+    /// Files of this process that stand in a directory. Other tests open and close files meanwhile.
+    fn open_below(dir: &std::path::Path) -> usize {
+        let links = fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
+        links.filter(|link| link.starts_with(dir)).count()
     }
 
     #[test]
     fn a_process_without_a_cgroup_is_sampled_with_its_family() {
-        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
-        let mut sampler = Sampler::new();
-        let pid = std::process::id() as i32;
-        let target = |pid| Target { key: 1, pid, started: Mono(0), cgroups: Cgroups::default() };
-        let figures = sampler.sample(Mono(1), &[target(pid)], Fds::Count)[0];
-        let alone = sampler.sample(Mono(1), &[target(child.id() as i32)], Fds::Count)[0];
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(figures.sampled && figures.fds > 2 && figures.anon > 0 && figures.memory_peak_bytes > 0);
-        assert_eq!(alone.tasks, 1);
-        assert!(figures.tasks > 1 && figures.memory_bytes > alone.memory_bytes);
+        let child = sleeper();
+        let bare = |pid| Meter::new(pid, Mono(0), Cgroups::default());
+        let (family, alone) = (bare(std::process::id() as i32), bare(child.id() as i32));
+        let figures = Sampler::new(ALL).sample(Mono(1), &[family, alone], Depth::Whole);
+        end(child);
+        let [family, alone] = figures[..] else { panic!("{figures:?}") };
+        assert!(family.sampled && family.fds > Some(2) && family.anon > Some(0) && family.memory_peak_bytes > Some(0));
+        assert_eq!(alone.tasks, Some(1));
+        assert!(family.tasks > Some(1) && family.memory_bytes > alone.memory_bytes);
     }
 
     #[test]
     fn what_is_gone_has_no_figures() {
-        let cgroups = Cgroups { tree: Some("/sys/fs/cgroup/no/such/directory".into()), ..Cgroups::default() };
-        let target = Target { key: 1, pid: i32::MAX, started: Mono(0), cgroups };
-        let figures = Sampler::new().sample(Mono(1), &[target], Fds::Count)[0];
-        assert_eq!((figures.memory_bytes, figures.tasks, figures.fds), (0, 0, 0));
+        let gone = meter("/sys/fs/cgroup/no/such/directory".as_ref(), false, i32::MAX);
+        let figures = Sampler::new(ALL).sample(Mono(1), &[gone], Depth::Whole)[0];
+        assert_eq!((figures.memory_bytes, figures.tasks, figures.fds), (0, Some(0), Some(0)));
+    }
+
+    #[test]
+    fn what_goes_between_two_looks_has_no_figures_and_no_open_files() {
+        let (dir, write) = directory("gone");
+        let child = sleeper();
+        let meter = meter(&dir, false, child.id() as i32);
+        write("cgroup.procs", &format!("{}\n", child.id()));
+        write("cpu.stat", "usage_usec 250000\n");
+        let status = PathBuf::from(format!("/proc/{}", child.id()));
+        let sampler = Sampler::new(ALL);
+        let before = sampler.sample(Mono(1_000_000_000), &[&meter], Depth::Row)[0];
+        assert!(before.memory_bytes > 0 && before.tasks == Some(1) && before.cpu_percent == 25.0, "{before:?}");
+        assert_eq!(open_below(&status), 1);
+        end(child);
+        write("cgroup.procs", "");
+        let after = sampler.sample(Mono(2_000_000_000), &[&meter], Depth::Row)[0];
+        assert_eq!((after.memory_bytes, after.tasks, after.cpu_percent), (0, Some(0), 0.0));
+        assert_eq!((open_below(&status), open_below(&dir)), (0, 2), "the process's is closed, the cgroup's are not");
+        drop(meter);
+        assert_eq!(open_below(&dir), 0, "nothing is left open of a proc that nobody measures");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_joins_is_counted_and_one_that_leaves_is_not() {
+        let (dir, write) = directory("family");
+        let children: Vec<Child> = (0..6).map(|_| sleeper()).collect();
+        let procs = |children: &[Child]| children.iter().map(|child| format!("{}\n", child.id())).collect::<String>();
+        let meter = meter(&dir, false, children[0].id() as i32);
+        let sampler = Sampler::new(ALL);
+        let tasks = |children: &[Child]| {
+            write("cgroup.procs", &procs(children));
+            sampler.sample(Mono(1), &[&meter], Depth::Row)[0].tasks
+        };
+        assert_eq!((tasks(&children[..1]), tasks(&children), tasks(&children[2..4])), (Some(1), Some(6), Some(2)));
+        children.into_iter().for_each(end);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn the_memory_of_a_brief_look_is_that_of_a_long_one() {
+        let (dir, write) = directory("brief");
+        let child = sleeper();
+        write("cgroup.procs", &format!("{}\n", child.id()));
+        let meter = meter(&dir, false, child.id() as i32);
+        // It may still be loading its program.
+        let settled = std::iter::repeat_with(|| {
+            [Depth::Brief, Depth::Whole, Depth::Brief]
+                .map(|depth| Sampler::new(ALL).sample(Mono(1), &[&meter], depth)[0])
+        });
+        let mut memory = settled.map(|looks| looks.map(|figures| figures.memory_bytes)).take(100_000);
+        assert!(memory.any(|[before, whole, after]| before == after && before == whole && before > 0));
+        end(child);
+        fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
     fn a_v2_directory_with_controllers_is_read_from_its_files() {
-        let dir = std::env::temp_dir().join(format!("stead-metrics-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let write = |name: &str, text: &str| fs::write(dir.join(name), text).unwrap();
+        let (dir, write) = directory("v2");
         write("cgroup.procs", "");
         write("memory.current", "3000\n");
         write("memory.peak", "5000\n");
@@ -366,21 +191,23 @@ mod tests {
         write("memory.swap.current", "7\n");
         write("pids.current", "4\n");
         write("cpu.stat", "usage_usec 250000\nuser_usec 1\n");
-        let tree = Some(dir.to_str().unwrap().to_owned());
-        let cgroups = Cgroups { tree, controllers: true, ..Cgroups::default() };
-        let target = Target { key: 1, pid: i32::MAX, started: Mono(0), cgroups };
-        let figures = Sampler::new().sample(Mono(1_000_000_000), &[target], Fds::Count)[0];
-        let expected = Figures {
+        let meter = meter(&dir, true, i32::MAX);
+        let whole = Figures {
             memory_bytes: 3000,
-            memory_peak_bytes: 5000,
-            anon: 1000,
-            file: 2000,
+            memory_peak_bytes: Some(5000),
+            anon: Some(1000),
+            file: Some(2000),
             cpu_percent: 25.0,
-            tasks: 4,
-            fds: 0,
+            tasks: Some(4),
+            fds: Some(0),
             sampled: false,
         };
-        assert_eq!(figures, expected);
+        let row = Figures { anon: None, file: None, fds: None, ..whole };
+        let brief = Figures { memory_peak_bytes: None, tasks: None, ..row };
+        let sampler = Sampler::new(ALL);
+        for (depth, expected) in [(Depth::Whole, whole), (Depth::Row, row), (Depth::Brief, brief)] {
+            assert_eq!(sampler.sample(Mono(1_000_000_000), &[&meter], depth)[0], expected);
+        }
         fs::remove_dir_all(dir).unwrap();
     }
 }

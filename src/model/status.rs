@@ -119,6 +119,27 @@ pub struct InstanceStatus {
     pub last_exit: Option<ExitStatus>,
 }
 
+/// What is measured of each instance for a list: every figure costs a look into the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// For names and states.
+    Nothing,
+    /// Memory, the CPU share and ports: what a table shows. The peak and tasks are not known.
+    Brief,
+    Full,
+}
+
+impl Measure {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Measure::Nothing => "nothing",
+            Measure::Brief => "brief",
+            Measure::Full => "full",
+        }
+    }
+}
+
 /// How the latest run ended, in the terms of `list --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitStatus {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use stead::metrics::sampler::{Cgroups, Fds, Sampler, Target};
+use stead::metrics::meter::{Cgroups, Depth, Meter};
+use stead::metrics::sampler::Sampler;
 use stead::model::time::Mono;
 
 const INSTANCES: u64 = 300;
@@ -19,27 +20,28 @@ fn main() {
     let base = root.join(format!("stead-bench-{}", std::process::id()));
     fs::create_dir(&base).expect("root makes cgroups");
     let mut sleepers: Vec<(PathBuf, Child)> = (0..INSTANCES).map(|number| start(&base, number)).collect();
-    let targets: Vec<Target> = sleepers
+    let meters: Vec<Meter> = sleepers
         .iter()
-        .zip(0..)
-        .map(|((dir, child), key)| {
+        .map(|(dir, child)| {
             let tree = Some(dir.to_str().expect("a cgroup path is ASCII").to_owned());
-            let cgroups = Cgroups { tree, ..Cgroups::default() };
-            Target { key, pid: child.id() as i32, started: Mono(0), cgroups }
+            Meter::new(child.id() as i32, Mono(0), Cgroups { tree, ..Cgroups::default() })
         })
         .collect();
-    let mut sampler = Sampler::new();
-    let mut times: Vec<Duration> = (1..=21)
-        .map(|round| {
-            let began = Instant::now();
-            let figures = sampler.sample(Mono(round * 1_000_000_000), &targets, Fds::Count);
-            let took = began.elapsed();
-            assert!(figures.iter().all(|f| f.tasks == 1 && f.fds >= 3 && f.memory_bytes > 0), "{figures:?}");
-            took
-        })
-        .collect();
-    times.sort_unstable();
-    println!("metrics of {INSTANCES} instances: median {:?}, fastest {:?}", times[times.len() / 2], times[0]);
+    let sampler = Sampler::new(i32::MAX);
+    for depth in [Depth::Brief, Depth::Row, Depth::Whole] {
+        let mut times: Vec<Duration> = (1..=21)
+            .map(|round| {
+                let began = Instant::now();
+                let figures = sampler.sample(Mono(round * 1_000_000_000), &meters, depth);
+                let took = began.elapsed();
+                assert!(figures.iter().all(|f| f.memory_bytes > 0), "{figures:?}");
+                took
+            })
+            .collect();
+        println!("metrics of {INSTANCES} instances, {depth:?}: the first look {:?}", times[0]);
+        times.sort_unstable();
+        println!("    median {:?}, fastest {:?}", times[times.len() / 2], times[0]);
+    }
     for (dir, child) in &mut sleepers {
         child.kill().and_then(|()| child.wait()).expect("our own child");
         fs::remove_dir(dir).expect("an empty cgroup");

@@ -5,11 +5,13 @@ use super::super::exit::Result;
 use super::super::session::Session;
 use super::super::{report, table, talk};
 use super::{act, print_json};
+use crate::model::status::Measure;
 
 pub(super) async fn run(session: &Session, args: &List) -> Result {
     act::check(&args.selectors)?;
     let mut client = session.connect("list").await?;
-    let list = client.list(&args.selectors).await?;
+    let measure = if args.json.json { Measure::Full } else { Measure::Brief };
+    let list = client.list(&args.selectors, measure).await?;
     if args.json.json {
         return print_json(&list);
     }

@@ -14,6 +14,7 @@ use crate::bus::proxy::{Client, LogOptions};
 use crate::config::raw::Value;
 use crate::model::logframe::FrameReader;
 use crate::model::quantity::parse_span;
+use crate::model::status::Measure;
 use crate::model::time::Wall;
 
 pub(super) async fn run(session: &Session, args: &Logs) -> Result {
@@ -39,7 +40,7 @@ pub(super) async fn run(session: &Session, args: &Logs) -> Result {
             talk::write_all(&out)?;
             if options.follow && read.is_some() {
                 // It should have gone on. If the daemon is gone, that is an error; if the app is, that is its end.
-                client.list(&[]).await?;
+                client.list(&[], Measure::Nothing).await?;
             }
             return Ok(());
         };

@@ -14,6 +14,7 @@ use crate::bus::proxy::Client;
 use crate::config::raw::Value;
 use crate::config::to_raw;
 use crate::model::spec::AppSpec;
+use crate::model::status::Measure;
 
 pub(super) async fn run(session: &Session, args: &Start) -> Result {
     session.need_root("start")?;
@@ -92,7 +93,7 @@ async fn classify(session: &Session, machine: &Machine<'_>, texts: &[String]) ->
     if texts.iter().any(|text| target::needs_apps(text, Path::new(text).is_file())) {
         client = known_to(session).await?;
         if let Some(client) = &mut client {
-            apps = client.list(&[]).await?.into_iter().map(|row| row.app).collect();
+            apps = client.list(&[], Measure::Nothing).await?.into_iter().map(|row| row.app).collect();
         }
     }
     let host = Host { machine, apps };
@@ -156,7 +157,7 @@ async fn refuse_takeover(session: &Session, client: Option<Client>, spec: &AppSp
     };
     let Some(mut client) = client else { return Ok(None) };
     let name = spec.name.as_str();
-    if !client.list(&[]).await?.iter().any(|row| row.app == name) {
+    if !client.list(&[], Measure::Nothing).await?.iter().any(|row| row.app == name) {
         return Ok(Some(client));
     }
     let ours = to_raw(spec);
