@@ -368,9 +368,11 @@ int main(int argc, char **argv)
 	int64_t begun = now_ns(), end = seconds ? begun + (int64_t)(seconds * 1000 * MS) : INT64_MAX;
 	if (rate > 0)
 		every_ns = (int64_t)(1000 * MS * client_count / rate);
+	/* Out of step from the beginning, which is not to take as long as a long pause. */
+	int64_t first_ns = every_ns ? every_ns : pause_ns < TIMEOUT ? pause_ns : TIMEOUT;
 	for (int i = 0; i < client_count; i++)
 		/* The clients take turns: one after the other within their common rhythm. */
-		clients[i] = (struct client){ .fd = -1, .next_at = begun + (every_ns ? every_ns : pause_ns) * i / client_count };
+		clients[i] = (struct client){ .fd = -1, .next_at = begun + first_ns * i / client_count };
 	live = client_count;
 	while (live) {
 		struct epoll_event events[256];
