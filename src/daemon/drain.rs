@@ -184,6 +184,11 @@ impl Executor {
             if let Some(relief) = sharing.and_then(|sharing| sharing.relief(run)) {
                 return relief;
             }
+            // Runs of one instance have the same passed sockets: what one of them has accepted is its own all the same.
+            let given = runs.get(&run).filter(|live| !live.spec.listen.is_empty()).map(|live| &live.proc.instance);
+            if given.is_some_and(|instance| runs.values().any(|live| takes(live) && live.proc.instance == *instance)) {
+                return Relief::Wholly;
+            }
             let mut others = found.get(&run).map(|found| &found.others).into_iter().flatten();
             let taken_over = others.any(|other| runs.get(other).is_some_and(takes));
             if taken_over { Relief::Wholly } else { Relief::Nobody }

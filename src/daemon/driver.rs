@@ -177,7 +177,8 @@ impl Driver {
                     }
                 }
                 Effect::Progress { job, outcome } => self.update(job, JobUpdate::Progress(outcome)),
-                Effect::Done { job, outcome } => {
+                Effect::Done { job, mut outcome } => {
+                    self.executor.explain(&mut outcome);
                     self.update(job, JobUpdate::Done(outcome));
                     self.jobs.remove(&job);
                 }

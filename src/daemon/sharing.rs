@@ -2,7 +2,7 @@
 //! Owns: the way from a listen(2) to a routed socket, and the words where a port cannot be shared.
 //! Never: chooses a connection's instance; the kernel does (`balance`).
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -23,6 +23,7 @@ use crate::balance::routes::{Place, Relief, Routes};
 use crate::core::effect::News;
 use crate::core::event::Event;
 use crate::model::ids::{AppName, InstanceId, ProcId, Run};
+use crate::model::request::{InstanceOutcome, InstanceResult, Outcome};
 use crate::model::spec::{AppSpec, Balance};
 use crate::sys::listening;
 
@@ -292,6 +293,28 @@ impl Executor {
             notes.extend(live.remarks.iter().cloned());
         }
         notes
+    }
+
+    /// Says what a failure may have to do with ports, in the answer to whoever asked for the instance.
+    pub(super) fn explain(&self, outcome: &mut Outcome) {
+        let failed = outcome.instances.iter().filter(|one| matches!(one.result, InstanceResult::Failed { .. }));
+        let notes = failed.filter_map(|InstanceOutcome { instance, .. }| match &self.sharing {
+            Ok(sharing) => {
+                let (port, holder) = sharing.taken.get(instance)?;
+                Some(format!("{instance}: port {port} belongs to app {holder}, and apps do not share ports"))
+            }
+            Err(why) => {
+                let listens = |live: &Live| live.listens && live.proc.instance.app == instance.app;
+                self.runs.values().any(listens).then(|| {
+                    let app = &instance.app;
+                    format!(
+                        "the instances of {app} cannot share a port on this host: {why}; `listen` can: see stead doctor"
+                    )
+                })
+            }
+        });
+        let notes: BTreeSet<String> = notes.collect();
+        outcome.notes.extend(notes);
     }
 
     /// Where a probe of this run is to connect from, so that it reaches this run and no sibling.

@@ -132,6 +132,7 @@ fn is_told_who_has_it(stead: &Stead, rival: App, port: u16, owner: &str) {
     let rival = rival.with("max_restarts = 2").with("restart_delay = 0");
     let said = stead.run(&["start", &rival.file(stead)]).fails();
     assert!(said.text().contains("Address already in use"), "{}", said.text());
+    assert!(said.text().contains(&format!("port {port} belongs to app {owner}")), "{}", said.text());
     let show = stead.run(&["show", rival.name]).ok().out;
     assert!(show.contains(owner), "{show}");
     let logs = stead.run(&["logs", rival.name, "--no-follow"]).ok().out + &stead.daemon_log();
