@@ -85,13 +85,15 @@ fn a_connection_to_a_killed_app_waits_and_is_answered_by_its_next_run() {
     let stead = Stead::new();
     let v4 = format!("127.0.0.1:{}", free_port());
     let path = stead.path("api.sock");
-    start(&stead, "p", &[&v4, path.to_str().unwrap()], "restart_delay = \"300ms\"").ok();
+    start(&stead, "p", &[&v4, path.to_str().unwrap()], "restart_delay = \"1h\"").ok();
     let first = stead.pid("p/0");
     assert!(ask_tcp(&v4).contains(&first.to_string()));
     kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
     assert!(eventually(|| stead.instance("p/0")["pid"].is_null()));
     let (tcp, unix) = (TcpStream::connect(&v4).unwrap(), UnixStream::connect(&path).unwrap());
     assert!(stead.instance("p/0")["pid"].is_null(), "it must be down while they connect");
+    // It is not waited for any longer.
+    stead.run(&["start", "p"]).ok();
     let (tcp, unix) = (ask(tcp), ask(unix));
     let next = stead.pid("p/0");
     assert_ne!(next, first);
