@@ -12,6 +12,11 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::sync::{mpsc, watch};
+use tracing::Level;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::driver::{Driver, OnDisk};
 use super::executor::Executor;
@@ -67,8 +72,7 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
 
 /// steadd's `main`.
 pub fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("STEAD_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
+    log_to_stderr();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_stack_size(256 << 10)
@@ -88,6 +92,21 @@ pub fn main() -> ExitCode {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What is said, to whom the unit or whoever started the daemon gives it. `STEAD_LOG` says how much:
+/// `debug`, or `info,stead::daemon=debug`.
+fn log_to_stderr() {
+    let asked = std::env::var("STEAD_LOG").unwrap_or_else(|_| "info".to_owned());
+    let (filter, wrong) = match asked.parse::<Targets>() {
+        Ok(filter) => (filter, None),
+        Err(error) => (Targets::new().with_default(Level::INFO), Some(error)),
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    if let Some(error) = wrong {
+        tracing::warn!("STEAD_LOG={asked} is not understood ({error}): \"info\" is assumed");
     }
 }
 
