@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::account::Account;
-use super::describe::{detail, row};
+use super::describe::{detail, filled, row};
 use super::driver::Driver;
 use super::output::logs_of;
 use super::sockets::Rights;
@@ -48,7 +48,23 @@ pub struct ToPlan {
 pub(super) type Sound = (Vec<AppSpec>, Vec<(AppName, Identity, Account)>);
 
 /// An app, and those of its instances that a person pointed at.
-pub type Chosen = (Arc<AppView>, Vec<InstanceView>);
+#[derive(Debug)]
+pub(super) struct Chosen {
+    app: Arc<AppView>,
+    /// Places in the app's slots.
+    at: Vec<usize>,
+}
+
+impl Chosen {
+    pub fn slots(&self) -> impl Iterator<Item = &InstanceView> {
+        self.at.iter().map(|at| &self.app.slots[*at])
+    }
+}
+
+/// Of each chosen instance its app and itself.
+fn each(chosen: &[Chosen]) -> impl Iterator<Item = (&AppView, &InstanceView)> {
+    chosen.iter().flat_map(|one| one.slots().map(|slot| (&*one.app, slot)))
+}
 
 impl Driver {
     pub(super) fn ask(&mut self, ask: Ask) {
@@ -153,9 +169,9 @@ impl Driver {
             _ => Some(self.world.select(selectors)?.into_iter().collect()),
         };
         let apps = self.world.snapshot().apps.into_iter().filter_map(|app| {
-            let slots = app.slots.iter().filter(|slot| wanted.as_ref().is_none_or(|w| w.contains(&slot.instance)));
-            let slots: Vec<InstanceView> = slots.cloned().collect();
-            (wanted.is_none() || !slots.is_empty()).then_some((app, slots))
+            let is_wanted = |slot: &InstanceView| wanted.as_ref().is_none_or(|wanted| wanted.contains(&slot.instance));
+            let at: Vec<usize> = (0..app.slots.len()).filter(|at| is_wanted(&app.slots[*at])).collect();
+            (wanted.is_none() || !at.is_empty()).then_some(Chosen { app, at })
         });
         Ok(apps.collect())
     }
@@ -179,10 +195,11 @@ impl Driver {
             },
         );
         tokio::spawn(async move {
-            let measured = measuring.await;
             let now = clock::mono();
-            let rows = chosen.iter().flat_map(|(app, slots)| slots.iter().map(move |slot| (app, slot)));
-            let rows = rows.zip(measured).map(|((app, slot), measured)| row(app, slot, now, measured));
+            // Made while the figures are collected, on another thread.
+            let rows: Vec<InstanceStatus> = each(&chosen).map(|(app, slot)| row(app, slot, now)).collect();
+            let measured = measuring.await;
+            let rows = rows.into_iter().zip(measured).map(|(row, measured)| filled(row, measured));
             let _ = answer.send(Ok(rows.collect()));
         });
     }
@@ -192,13 +209,11 @@ impl Driver {
             Ok(chosen) => chosen,
             Err(refusal) => return drop(answer.send(Err(refusal))),
         };
-        let files: HashMap<InstanceId, Vec<String>> = chosen
-            .iter()
-            .flat_map(|(app, slots)| slots.iter().map(move |slot| (app, slot)))
+        let files: HashMap<InstanceId, Vec<String>> = each(&chosen)
             .map(|(app, slot)| (slot.instance.clone(), self.executor.output.files(&slot.instance, &app.spec)))
             .collect();
         let mut remarks: HashMap<InstanceId, Vec<String>> = HashMap::new();
-        for slot in chosen.iter().flat_map(|(_, slots)| slots) {
+        for slot in chosen.iter().flat_map(Chosen::slots) {
             let run = slot.procs.first().map(|proc| proc.proc.run);
             remarks.insert(slot.instance.clone(), self.executor.port_notes(&slot.instance, run));
         }
@@ -209,14 +224,14 @@ impl Driver {
         tokio::spawn(async move {
             let mut measured = measuring.await.into_iter();
             let now = clock::mono();
-            let details = chosen.iter().map(|(app, slots)| AppDetail {
+            let details = chosen.iter().map(|one| (&one.app, one)).map(|(app, one)| AppDetail {
                 name: app.spec.name.to_string(),
                 namespace: app.spec.namespace.clone(),
                 revision: app.revision.0,
                 instances_wanted: app.instances,
                 spec: config::to_raw(&app.spec),
-                instances: slots
-                    .iter()
+                instances: one
+                    .slots()
                     .map(|slot| {
                         let files = files.get(&slot.instance).cloned().unwrap_or_default();
                         let mut notes = notes(app, listening.contains(&slot.instance));
@@ -233,9 +248,7 @@ impl Driver {
     fn logs(&self, query: &LogQuery) -> Result<std::os::fd::OwnedFd, Refusal> {
         let chosen = self.chosen(&query.selectors)?;
         let unavailable = |e: std::io::Error| Refusal::Unavailable(format!("logs cannot be sent: {e}"));
-        let known: Vec<_> = chosen
-            .iter()
-            .flat_map(|(app, slots)| slots.iter().map(move |slot| (app, slot)))
+        let known: Vec<_> = each(&chosen)
             .map(|(app, slot)| {
                 let live = slot.procs.first().and_then(|proc| self.executor.runs.get(&proc.proc.run));
                 (slot.instance.clone(), Arc::clone(&app.spec), live.and_then(|live| live.account.clone()))
@@ -278,9 +291,10 @@ impl Driver {
         };
         let mut files = Vec::new();
         let mut waits = Vec::new();
-        for (app, slots) in &chosen {
-            waits.push((app.spec.name.clone(), self.executor.output.flush(&app.spec.name)));
-            files.extend(slots.iter().flat_map(|slot| self.executor.output.files(&slot.instance, &app.spec)));
+        for one in &chosen {
+            let spec = &one.app.spec;
+            waits.push((spec.name.clone(), self.executor.output.flush(&spec.name)));
+            files.extend(one.slots().flat_map(|slot| self.executor.output.files(&slot.instance, spec)));
         }
         files.dedup();
         tokio::task::spawn_blocking(move || {

@@ -9,10 +9,10 @@ use crate::model::selector::Generation;
 use crate::model::status::{AppView, Draining, ExitStatus, InstanceDetail, InstanceStatus, InstanceView, ProcView};
 use crate::model::time::Mono;
 
-pub fn row(app: &AppView, slot: &InstanceView, now: Mono, measured: Measured) -> InstanceStatus {
+/// A row without what is measured.
+pub fn row(app: &AppView, slot: &InstanceView, now: Mono) -> InstanceStatus {
     let speaker = slot.procs.first();
     let live = speaker.filter(|proc| proc.pid.is_some());
-    let figures = measured.figures;
     InstanceStatus {
         id: slot.id.0,
         app: app.spec.name.to_string(),
@@ -26,14 +26,28 @@ pub fn row(app: &AppView, slot: &InstanceView, now: Mono, measured: Measured) ->
         outdated: slot.outdated,
         uptime_ms: live.and_then(|proc| proc.started).map(|started| millis(now.since(started))),
         restarts: slot.restarts,
+        memory_bytes: None,
+        memory_peak_bytes: None,
+        cpu_percent: None,
+        tasks: None,
+        ports: Vec::new(),
+        cgroup: None,
+        user: app.spec.identity.user.clone(),
+        last_exit: slot.last_exit.as_ref().map(exit_status),
+    }
+}
+
+/// The row with what was measured.
+pub fn filled(row: InstanceStatus, measured: Measured) -> InstanceStatus {
+    let Measured { figures, ports, cgroup } = measured;
+    InstanceStatus {
         memory_bytes: figures.map(|f| f.memory_bytes),
         memory_peak_bytes: figures.and_then(|f| f.memory_peak_bytes),
         cpu_percent: figures.map(|f| (f.cpu_percent * 10.0).round() / 10.0),
         tasks: figures.and_then(|f| f.tasks),
-        ports: measured.ports,
-        cgroup: measured.cgroup,
-        user: app.spec.identity.user.clone(),
-        last_exit: slot.last_exit.as_ref().map(exit_status),
+        ports,
+        cgroup,
+        ..row
     }
 }
 
@@ -48,7 +62,7 @@ pub fn detail(
 ) -> InstanceDetail {
     let figures = measured.figures;
     InstanceDetail {
-        status: row(app, slot, now, measured),
+        status: filled(row(app, slot, now), measured),
         memory_anon_bytes: figures.and_then(|f| f.anon),
         memory_file_bytes: figures.and_then(|f| f.file),
         fds: figures.and_then(|f| f.fds),

@@ -42,7 +42,7 @@ impl Driver {
     ) -> impl Future<Output = Vec<Measured>> + Send + 'static + use<> {
         let mut measured = Vec::new();
         let mut wanted: Vec<Wanted> = Vec::new();
-        for slot in chosen.iter().flat_map(|(_, slots)| slots) {
+        for slot in chosen.iter().flat_map(Chosen::slots) {
             let live = slot.procs.first().and_then(|proc| self.executor.runs.get(&proc.proc.run));
             let live = live.and_then(|live| live.meter.as_ref().map(|meter| (live, meter)));
             if let Some((live, meter)) = live {

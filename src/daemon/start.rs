@@ -98,15 +98,18 @@ pub fn main() -> ExitCode {
 /// What is said, to whom the unit or whoever started the daemon gives it. `STEAD_LOG` says how much:
 /// `debug`, or `info,stead::daemon=debug`.
 fn log_to_stderr() {
-    let asked = std::env::var("STEAD_LOG").unwrap_or_else(|_| "info".to_owned());
-    let (filter, wrong) = match asked.parse::<Targets>() {
-        Ok(filter) => (filter, None),
-        Err(error) => (Targets::new().with_default(Level::INFO), Some(error)),
+    // zbus would make a span of each call, which takes longer than many calls do.
+    let usual = Targets::new().with_default(Level::INFO).with_target("zbus", Level::WARN);
+    let asked = std::env::var("STEAD_LOG").ok();
+    let (filter, wrong) = match asked.as_deref().map(str::parse) {
+        None => (usual, None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (usual, Some(error)),
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     if let Some(error) = wrong {
-        tracing::warn!("STEAD_LOG={asked} is not understood ({error}): \"info\" is assumed");
+        tracing::warn!("STEAD_LOG={}: {error}; what is usual is logged", asked.unwrap_or_default());
     }
 }
 
