@@ -1,70 +1,60 @@
 //! The thread whose writes may hang.
-//! Owns: running one append at a time with a limit, and leaving a thread that hangs to itself.
+//! Owns: running one job at a time with a limit, and leaving a thread that hangs to itself.
 //! Never: decides what is appended, or drops a line: whoever asked is told, at once or late.
 //!
 //! A write to a sick disk sleeps where no signal reaches. If the capture thread made it, one bad file would stop the
-//! logs of every app; so a second thread does, and is given up for a new one when it is not back in time.
+//! logs of every app; so a second thread does, and is given up for a new one when it does not get on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 
-use crate::sys::stream::EventFd;
+use super::capture::Clock;
+use super::desk::{Leave, Shared};
+use super::file::LogFile;
+use super::pump::{Loss, Mover, Order, Outcome, append};
+use super::record::Record;
 
-use super::file::{AppendError, Go, LogDir, LogFile};
-use super::record::{Phase, Record, RecordStore};
-
-/// One append.
+/// Something to be put into a file.
 pub struct Job {
     pub file: LogFile,
-    pub lines: Vec<u8>,
-    /// What to keep while it is under way; file and length are filled in. None: losing or doubling it does no harm.
-    pub record: Option<Record>,
+    /// The file's length, as far as is known.
+    pub len: u64,
+    pub work: Work,
 }
 
-/// A finished one. The file's length, if all went well.
+pub enum Work {
+    /// Lines of stead's own: losing or doubling them when the daemon dies does no harm.
+    Lines(Vec<u8>),
+    /// What stands in a pipe.
+    Pump(Order),
+}
+
+/// A finished job.
 pub struct Done {
-    pub job: Job,
-    pub result: Result<u64, AppendError>,
+    pub file: LogFile,
+    pub outcome: Outcome,
 }
 
-/// What both threads use.
-pub struct Shared {
-    pub root: LogDir,
-    pub wake: EventFd,
-    store: Mutex<Box<dyn RecordStore>>,
-}
-
-impl Shared {
-    pub fn new(root: LogDir, wake: EventFd, store: Box<dyn RecordStore>) -> Self {
-        Self { root, wake, store: Mutex::new(store) }
-    }
-
-    fn store(&self) -> MutexGuard<'_, Box<dyn RecordStore>> {
-        // A record is written whole or not at all, so a panic elsewhere leaves a good one.
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn record(&self) -> Record {
-        self.store().read()
-    }
-
-    pub fn write_record(&self, record: &Record) -> io::Result<()> {
-        self.store().write(record)
-    }
+/// What became of a job in time.
+pub struct Waited {
+    /// None: it hangs, and `late` will tell how it ended.
+    pub done: Option<Done>,
+    /// The batch that the thread was in when it was given up. It counts as written, so that it must be taken out of its
+    /// pipe; if it is not, `late` says so.
+    pub left: Option<Record>,
 }
 
 struct Worker {
     jobs: Sender<Job>,
     done: Receiver<Done>,
-    /// Set with the store locked: after that the worker neither keeps a record nor begins to write.
-    abandoned: Arc<AtomicBool>,
+    leave: Arc<Leave>,
 }
 
 pub struct Appender {
     shared: Arc<Shared>,
+    clock: Clock,
     worker: Worker,
     hung: Vec<Worker>,
     stall: Duration,
@@ -72,50 +62,53 @@ pub struct Appender {
 
 impl Appender {
     /// `stall`: how long an append may take before others go on without it.
-    pub fn start(shared: Arc<Shared>, stall: Duration) -> io::Result<Self> {
-        let worker = start_worker(Arc::clone(&shared))?;
-        Ok(Self { shared, worker, hung: Vec::new(), stall })
+    pub fn start(shared: Arc<Shared>, stall: Duration, clock: Clock) -> io::Result<Self> {
+        let worker = start_worker(&shared, &clock)?;
+        Ok(Self { shared, clock, worker, hung: Vec::new(), stall })
     }
 
-    /// Begins an append. The job comes back if no thread can be started. `wait` must follow.
+    /// Begins a job. It comes back if no thread can be started. `wait` must follow.
     pub fn submit(&mut self, job: Job) -> Result<(), Job> {
         let Err(SendError(job)) = self.worker.jobs.send(job) else { return Ok(()) };
         // The thread ended, as it does after a hang that was over just when it was given up.
-        match start_worker(Arc::clone(&self.shared)) {
+        match start_worker(&self.shared, &self.clock) {
             Ok(worker) => self.worker = worker,
             Err(_) => return Err(job),
         }
         self.worker.jobs.send(job).map_err(|SendError(job)| job)
     }
 
-    /// Waits for the append that was begun. None: it hangs, and `late` will tell how it ended. The error is that there is
-    /// no thread and none can be started.
-    pub fn wait(&mut self) -> io::Result<Option<Done>> {
-        match self.worker.done.recv_timeout(self.stall) {
-            Ok(done) => return Ok(Some(done)),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                self.worker = start_worker(Arc::clone(&self.shared))?;
-                return Err(io::Error::other("the thread that appends ended"));
+    /// Waits for the job that was begun, as long as it gets on. The error is that there is no thread and none can be
+    /// started.
+    pub fn wait(&mut self) -> io::Result<Waited> {
+        let mut steps = self.worker.leave.steps();
+        loop {
+            match self.worker.done.recv_timeout(self.stall) {
+                Ok(done) => return Ok(Waited { done: Some(done), left: None }),
+                Err(RecvTimeoutError::Timeout) if self.worker.leave.steps() != steps => {
+                    steps = self.worker.leave.steps();
+                }
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.worker = start_worker(&self.shared, &self.clock)?;
+                    return Err(io::Error::other("the thread that appends ended"));
+                }
             }
         }
-        {
-            let _store = self.shared.store();
-            self.worker.abandoned.store(true, Ordering::SeqCst);
-        }
-        let fresh = start_worker(Arc::clone(&self.shared))?;
+        let left = self.shared.give_up(&self.worker.leave);
+        let fresh = start_worker(&self.shared, &self.clock)?;
         let given_up = std::mem::replace(&mut self.worker, fresh);
         // It may have come back just before it was given up. Then nothing hangs, only the thread is spent.
         match given_up.done.try_recv() {
-            Ok(done) => Ok(Some(done)),
+            Ok(done) => Ok(Waited { done: Some(done), left }),
             Err(_) => {
                 self.hung.push(given_up);
-                Ok(None)
+                Ok(Waited { done: None, left })
             }
         }
     }
 
-    /// Appends that hung and are over now.
+    /// Jobs that hung and are over now.
     pub fn late(&mut self) -> Vec<Done> {
         let mut over = Vec::new();
         self.hung.retain(|worker| match worker.done.try_recv() {
@@ -130,38 +123,34 @@ impl Appender {
     }
 }
 
-fn start_worker(shared: Arc<Shared>) -> io::Result<Worker> {
+fn start_worker(shared: &Arc<Shared>, clock: &Clock) -> io::Result<Worker> {
     let (jobs, incoming) = channel::<Job>();
     let (outgoing, done) = channel();
-    let abandoned = Arc::new(AtomicBool::new(false));
-    let given_up = Arc::clone(&abandoned);
+    let leave = Arc::new(Leave::default());
+    let mut mover = Mover::new(Arc::clone(shared), Arc::clone(&leave), Arc::clone(clock));
+    let (shared, given_up) = (Arc::clone(shared), Arc::clone(&leave));
     thread::Builder::new().name("log-append".to_owned()).stack_size(256 << 10).spawn(move || {
-        for mut job in incoming {
-            let result = append(&shared, &mut job, &given_up);
-            if outgoing.send(Done { job, result }).is_err() {
+        for Job { mut file, len, work } in incoming {
+            let outcome = match work {
+                Work::Lines(lines) => write(&shared, &given_up, &mut file, len, &lines),
+                Work::Pump(order) => mover.pump(&order, Some(&mut file), len),
+            };
+            if outgoing.send(Done { file, outcome }).is_err() {
                 return;
             }
-            if given_up.load(Ordering::SeqCst) {
+            if given_up.is_over() {
                 // The counter cannot overflow: it is read each time the capture thread wakes.
                 let _ = shared.wake.write(1);
                 return;
             }
         }
     })?;
-    Ok(Worker { jobs, done, abandoned })
+    Ok(Worker { jobs, done, leave })
 }
 
-fn append(shared: &Shared, job: &mut Job, given_up: &AtomicBool) -> Result<u64, AppendError> {
-    let Job { file, lines, record } = job;
-    file.append(&shared.root, lines, &mut |id, before| {
-        let mut store = shared.store();
-        if given_up.load(Ordering::SeqCst) {
-            return Go::Back;
-        }
-        let Some(record) = record else { return Go::Ahead };
-        (record.phase, record.file, record.before) = (Phase::Append, id, before);
-        // Without a record the append is still right unless the daemon dies in it; without the append, never.
-        let _ = store.write(record);
-        Go::Ahead
-    })
+fn write(shared: &Shared, leave: &Leave, file: &mut LogFile, len: u64, lines: &[u8]) -> Outcome {
+    match append(shared, leave, file, lines, None) {
+        Ok(len) => Outcome { len, ..Outcome::default() },
+        Err(error) => Outcome { len, lost: Some(Loss::rest(lines, &error)), ..Outcome::default() },
+    }
 }

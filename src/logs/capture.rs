@@ -18,7 +18,7 @@ use crate::model::logframe::LogStream;
 use crate::model::time::{Mono, Now, Wall};
 use crate::sys::stream::{ReadSet, eventfd};
 
-use super::appender::Shared;
+use super::desk::Shared;
 use super::engine::Engine;
 use super::file::{LogDir, Target};
 use super::record::RecordStore;
@@ -108,10 +108,9 @@ impl Capture {
         let wake = eventfd()?;
         let set = ReadSet::new()?;
         set.add(wake.as_fd(), WAKE)?;
-        let shared = Arc::new(Shared::new(LogDir::open(dir)?, wake, settings.store));
+        let shared = Arc::new(Shared::new(LogDir::open(dir)?, wake, settings.store, settings.trash));
         let (commands, incoming) = channel();
-        let mut engine =
-            Engine::new(set, settings.trash, Arc::clone(&shared), settings.log_stall, settings.clock, settings.report)?;
+        let mut engine = Engine::new(set, Arc::clone(&shared), settings.log_stall, settings.clock, settings.report)?;
         let thread = thread::Builder::new().name("log-capture".to_owned()).stack_size(512 << 10).spawn(move || {
             engine.recover(streams);
             run(engine, &incoming);

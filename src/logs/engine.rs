@@ -1,57 +1,42 @@
-//! Looking at a pipe, writing what is there, and taking it out: once each, whatever dies in between.
-//! Owns: the streams, and what is written when.
-//! Never: waits for anything but an append and the epoll set.
-//!
-//! look (tee) → format → record *append* → write → record *consume* → take out (splice) → record *idle* → empty the trash
+//! Which pipe is looked at, and when; what follows from what was seen there.
+//! Owns: the streams.
+//! Never: waits for anything but a job of the appender and the epoll set, or moves a byte.
 
+mod commands;
 mod recover;
 mod stream;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
-
-use memchr::memrchr;
 
 use crate::model::spec::LogFormat;
 use crate::model::time::{Mono, Now};
 use crate::sys::pipe::pending;
 use crate::sys::stream::{ReadSet, Readiness};
 
-use super::appender::Shared;
-use super::capture::{Clock, Command, Event, Report, Reporter, Stream, StreamKey};
-use super::format::{PIECE_MAX, Tail, app_stamp, format_batch, format_end, format_event};
-use super::record::{FileId, Phase, Record};
+use super::capture::{Clock, Report, Reporter, StreamKey};
+use super::desk::Shared;
+use super::format::{app_stamp, format_end};
+use super::pump::{Order, Outcome, Stop};
 use super::sinks::Sinks;
-use super::trash::{Look, Trash};
 
-use stream::{Flight, Piece, Prepared, Seen, Source, Then};
+use stream::{Piece, Source};
 
-/// The most that is taken at once: a part of a pipe, so that the app fills the rest meanwhile, and little enough that bytes
-/// and lines stay in a core's cache from the look to the write.
-const BATCH: usize = 256 << 10;
 /// A piece of a line that has not grown for so long is written without its end.
 const PIECE_AGE: Duration = Duration::from_secs(1);
-/// What its end is given to come before anybody looks again.
-const PIECE_PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) struct Engine {
     set: ReadSet,
     seen: Vec<Readiness>,
     sources: HashMap<u64, Source>,
     order: Vec<u64>,
-    flight: Option<Flight>,
     sinks: Sinks,
-    trash: Trash,
     shared: Arc<Shared>,
     clock: Clock,
     report: Reporter,
-    buffer: Vec<u8>,
-    record_failed: bool,
     /// Somebody called while the thread looked at pipes: the call is still to be taken.
     called: bool,
 }
@@ -59,7 +44,6 @@ pub(super) struct Engine {
 impl Engine {
     pub fn new(
         set: ReadSet,
-        trash: Trash,
         shared: Arc<Shared>,
         log_stall: Duration,
         clock: Clock,
@@ -71,14 +55,10 @@ impl Engine {
             seen: Vec::new(),
             sources: HashMap::new(),
             order: Vec::new(),
-            flight: None,
             sinks,
-            trash,
             shared,
             clock,
             report,
-            buffer: vec![0; BATCH],
-            record_failed: false,
             called: false,
         })
     }
@@ -129,72 +109,19 @@ impl Engine {
         self.sources.values().any(|s| s.ready && s.not_before <= now)
     }
 
-    /// One batch of each stream that is ready. While one is being written, the next is looked at and formatted. Returns
-    /// how many bytes were taken.
+    /// A turn for each stream that is ready. Returns how many bytes were taken.
     pub fn round(&mut self) -> u64 {
         let now = self.now().mono;
         let mut order = std::mem::take(&mut self.order);
         order.clear();
         order.extend(self.sources.iter().filter(|(_, s)| s.ready && s.not_before <= now).map(|(key, _)| *key));
-        let mut bytes = 0;
-        for key in &order {
-            let next = self.prepare(*key);
-            bytes += self.land();
-            self.launch(next);
-        }
+        let bytes = order.iter().map(|key| self.pump(*key)).sum();
         self.order = order;
-        bytes + self.land()
+        bytes
     }
 
     pub fn settle_late(&mut self) {
         self.sinks.settle_late();
-    }
-
-    pub fn apply(&mut self, command: Command) {
-        match command {
-            Command::Add(stream) => self.add(stream),
-            Command::Remove(StreamKey(key)) => {
-                self.close(key);
-            }
-            Command::Finish(StreamKey(key)) => self.finish(key),
-            Command::Write(events) => self.write(events),
-            Command::Flush { app, outside, done } => {
-                let result = self.sinks.flush(&app, &outside);
-                // Who asked may have gone meanwhile.
-                let _ = done.send(result);
-            }
-            Command::Reopen => self.sinks.reopen(),
-            Command::Sync(done) => {
-                self.drain(|_| true);
-                let _ = done.send(());
-            }
-            Command::Stop => {}
-        }
-    }
-
-    fn add(&mut self, stream: Stream) {
-        let Stream { key: StreamKey(key), pipe, stream, label, target } = stream;
-        let pipe = File::from(pipe);
-        let known = pipe.metadata().and_then(|seen| self.set.add(pipe.as_fd(), key).map(|()| seen.ino()));
-        let ino = match known {
-            Ok(ino) => ino,
-            Err(e) => return self.tell(Report::Broken { key: StreamKey(key), why: e.to_string() }),
-        };
-        self.sinks.open(&target, 1);
-        let target = target.place.to_string();
-        let source = Source {
-            pipe,
-            ino,
-            stream,
-            label,
-            target,
-            ready: true,
-            hung_up: false,
-            open_line: false,
-            not_before: Mono(0),
-            piece: None,
-        };
-        self.sources.insert(key, source);
     }
 
     fn close(&mut self, key: u64) -> bool {
@@ -205,196 +132,91 @@ impl Engine {
         true
     }
 
-    /// Writes what the chosen streams hold by now, up to a piece of a line. Who writes faster than this is not waited for.
-    fn drain(&mut self, chosen: impl Fn(&Source) -> bool) {
-        let keys: Vec<u64> = self.sources.iter().filter(|(_, s)| chosen(s)).map(|(key, _)| *key).collect();
-        for key in keys {
-            if let Some(source) = self.sources.get_mut(&key) {
-                source.ready = true;
-            }
-            for _ in 0..64 {
-                if !self.sources.get(&key).is_some_and(|s| s.ready) {
-                    break;
-                }
-                self.pump(key);
-            }
-        }
-    }
-
-    /// Events of one target go into its file by one append; those that stand together do so in practice.
-    fn write(&mut self, events: Vec<Event>) {
-        for events in events.chunk_by(|a, b| Arc::ptr_eq(&a.target, &b.target)) {
-            let target = Arc::clone(&events[0].target);
-            let name = target.place.to_string();
-            self.drain(|source| source.target == name);
-            self.sinks.open(&target, 0);
-            let mut lines = Vec::new();
-            for event in events {
-                format_event(target.format, event.at, &event.text, false, &mut lines);
-            }
-            if !lines.is_empty() {
-                self.sinks.append(&name, lines, None, "stead");
-            }
-            self.sinks.close_if_unused(&name);
-        }
-    }
-
-    /// Writes what the stream holds, and closes it even if somebody outside still has the pipe open for writing.
-    fn finish(&mut self, key: u64) {
-        let Some(source) = self.sources.get_mut(&key) else { return };
-        source.hung_up = true;
-        source.ready = true;
-        // More than this is only there if somebody who does not belong to the app goes on writing.
-        for _ in 0..64 {
-            if !self.sources.get(&key).is_some_and(|s| s.ready) {
-                break;
-            }
-            self.pump(key);
-        }
-        if self.sources.contains_key(&key) {
+    /// Moves what a stream holds into its file, up to a turn. Returns how many bytes were taken out of the pipe.
+    fn pump(&mut self, key: u64) -> u64 {
+        let Some(source) = self.sources.get_mut(&key) else { return 0 };
+        let Some(format) = self.sinks.format(&source.target) else {
             self.end(key);
-        }
-    }
-
-    /// Writes one batch of one stream.
-    fn pump(&mut self, key: u64) {
-        let next = self.prepare(key);
-        self.launch(next);
-        self.land();
-    }
-
-    /// Looks at a stream and formats its next batch. None: there is none, or the stream is over and closed.
-    fn prepare(&mut self, key: u64) -> Option<Prepared> {
-        let mut source = self.sources.remove(&key)?;
-        let seen = self.prepare_source(key, &mut source);
-        self.sources.insert(key, source);
-        match seen {
-            Ok(Seen::Batch(prepared)) => return Some(prepared),
-            Ok(Seen::Nothing) => {}
-            Ok(Seen::End) => self.end(key),
-            Err(e) => self.break_off(key, &e),
-        }
-        None
-    }
-
-    fn prepare_source(&mut self, key: u64, source: &mut Source) -> io::Result<Seen> {
-        let Some((format, room)) = self.sinks.plan(&source.target) else { return Ok(Seen::End) };
-        if format == LogFormat::None {
-            source.ready = false;
-            return Ok(if self.trash.discard(source.pipe.as_fd())? { Seen::End } else { Seen::Nothing });
-        }
-        let (seen, more) = match self.trash.look(source.pipe.as_fd(), &mut self.buffer)? {
-            Look::Bytes { len, more } => (len, more),
-            Look::Closed => return Ok(Seen::End),
-            Look::Empty => {
-                source.ready = false;
-                return Ok(Seen::Nothing);
-            }
+            return 0;
         };
-        let last = source.hung_up && !more;
-        let now = self.now();
-        let Some((cut, tail)) = self.plan_cut(source, seen, last, now.mono)? else {
-            // A piece of a line waits in the pipe, where it is safe, for its end. To look again costs its length, so it
-            // is looked at the less often the longer it is, and has been there.
-            let age = now.mono.since(source.piece.map_or(now.mono, |piece| piece.since));
-            source.not_before = now.mono + (age / 2).max(Duration::from_millis(1 + (seen as u64 >> 15)));
-            return Ok(Seen::Nothing);
+        let outcome = if format == LogFormat::None {
+            let gone = self.shared.desk().trash.discard(source.pipe.as_fd());
+            let stop = gone.map_or_else(Stop::Broken, |closed| if closed { Stop::Closed } else { Stop::Empty });
+            Outcome { stop, ..Outcome::default() }
+        } else {
+            let Source { pipe, ino, stream, hung_up, .. } = source;
+            let whole = source.piece.is_some_and(|piece| piece.stands);
+            let pipe = Arc::clone(pipe);
+            let order = Order { pipe, ino: *ino, stream: *stream, format, hung_up: *hung_up, whole };
+            self.sinks.pump(&source.target, order, &source.label)
         };
-        source.piece = None;
-        let at = app_stamp(now.wall);
-        let mut lines = self.sinks.take_buffer();
-        let batch = format_batch(format, source.stream, at, &self.buffer[..cut], tail, room, &mut lines);
-        let record = Record {
-            phase: Phase::Append,
-            pipe: source.ino,
-            file: FileId { dev: 0, ino: 0 },
-            before: 0,
-            taken: batch.taken as u64,
-            at,
-            format,
-            stream: source.stream,
-            tail: if batch.open { Tail::Open } else { tail },
-        };
-        // No writer is left, and nothing comes after what was just looked at.
-        let then = if last && batch.taken == seen { Then::End } else { Then::Look };
-        // Not to be looked at before this batch is out of the pipe.
-        source.ready = false;
-        let left = if more { 0 } else { seen - batch.taken };
-        Ok(Seen::Batch(Prepared { key, lines, record, open: batch.open, then, left }))
-    }
-
-    /// Begins to write a batch. None may be under way.
-    fn launch(&mut self, next: Option<Prepared>) {
-        let Some(Prepared { key, lines, record, open, then, left }) = next else { return };
-        let Some(source) = self.sources.get(&key) else { return };
-        self.sinks.begin(&source.target, lines, Some(record), &source.label);
-        self.flight = Some(Flight { key, record, open, then, left });
-    }
-
-    /// Waits for the batch under way, and takes it out of its pipe. Returns how many bytes that were.
-    fn land(&mut self) -> u64 {
-        let Some(Flight { key, record, open, then, left }) = self.flight.take() else { return 0 };
-        let kept = self.sinks.finish();
-        let Some(mut source) = self.sources.remove(&key) else { return 0 };
-        if kept {
-            source.open_line = open;
+        if let Some(e) = self.shared.desk().trouble() {
+            self.tell(Report::NoRecord { why: e.to_string() });
         }
-        let consumed = self.consume(&source, record);
+        let taken = outcome.taken;
+        self.settle(key, outcome);
+        taken
+    }
+
+    /// What follows for the stream.
+    fn settle(&mut self, key: u64, outcome: Outcome) {
+        let now = self.now().mono;
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        source.open_line = outcome.open.unwrap_or(source.open_line);
+        let known = source.piece.take();
         // Asked of the pipe itself: what came while it was not empty may have told nobody.
         let standing = pending(source.pipe.as_fd()).unwrap_or(usize::MAX);
-        source.ready |= source.hung_up || standing > 0;
-        if standing > 0 && standing <= left && !source.hung_up {
-            // The piece of a line that was seen, and nothing new: its end is given a moment to come.
-            let now = (self.clock)().mono;
-            source.piece = Some(Piece { bytes: standing, since: now });
-            source.not_before = now + PIECE_PAUSE;
+        source.ready = standing > 0;
+        match outcome.stop {
+            Stop::Empty => {}
+            Stop::Turn => source.ready |= source.hung_up,
+            Stop::Closed => self.end(key),
+            Stop::Broken(e) => self.break_off(key, &e),
+            // More came meanwhile.
+            Stop::Piece(bytes) if outcome.taken > 0 && standing > bytes => {}
+            Stop::Piece(bytes) => {
+                let known = known.filter(|known| known.bytes == bytes);
+                let since = known.map_or(now, |known| known.since);
+                match self.stands(key, known.is_some(), now.since(since)) {
+                    Ok(stands) => self.put_off(key, Piece { bytes, since, stands }, now),
+                    Err(e) => self.break_off(key, &e),
+                }
+            }
         }
-        self.sources.insert(key, source);
-        match (consumed, then) {
-            (Err(e), _) => self.break_off(key, &e),
-            (Ok(()), Then::End) => self.end(key),
-            (Ok(()), Then::Look) => {}
-        }
-        record.taken
     }
 
-    /// How many of the bytes seen are to be written now. None: they are a piece of a line whose end may still come.
+    /// True: a piece of a line is to be written without its end.
     ///
-    /// One that does not grow is written without its end after a while, a prompt for example: only an empty pipe can be
-    /// waited for. A write to one that holds something wakes nobody until it is over, and it is never over if it is more
-    /// than the pipe holds (pipe_write() of the kernel's fs/pipe.c).
-    fn plan_cut(&self, source: &mut Source, seen: usize, last: bool, now: Mono) -> io::Result<Option<(usize, Tail)>> {
-        let bytes = &self.buffer[..seen];
-        if last {
-            return Ok(Some((seen, Tail::Final)));
-        }
-        if let Some(newline) = memrchr(b'\n', bytes) {
-            return Ok(Some((newline + 1, Tail::Open)));
-        }
-        if seen >= PIECE_MAX {
-            return Ok(Some((seen, Tail::Open)));
-        }
-        let Some(piece) = source.piece.filter(|piece| piece.bytes == seen) else {
-            source.piece = Some(Piece { bytes: seen, since: now });
-            return Ok(None);
-        };
+    /// That is so when it has not grown for a while, a prompt for example: only an empty pipe can be waited for. A write to
+    /// one that holds something wakes nobody until it is over, and it is never over if it is more than the pipe holds
+    /// (pipe_write() of the kernel's fs/pipe.c).
+    fn stands(&self, key: u64, known: bool, age: Duration) -> io::Result<bool> {
+        let Some(source) = self.sources.get(&key).filter(|_| known) else { return Ok(false) };
         // Whether the writer is held up is asked only of a pipe that does not grow: the answer is dear.
-        let stands = now.since(piece.since) >= PIECE_AGE || self.trash.is_crowded(source.pipe.as_fd())?;
-        Ok(stands.then_some((seen, Tail::Open)))
+        Ok(age >= PIECE_AGE || self.shared.desk().trash.is_crowded(source.pipe.as_fd())?)
+    }
+
+    /// A piece of a line waits in the pipe, where it is safe, for its end. To look again costs its length, so it is looked
+    /// at the less often the longer it is, and has been there.
+    fn put_off(&mut self, key: u64, piece: Piece, now: Mono) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        if !piece.stands {
+            let age = now.since(piece.since);
+            source.not_before = now + (age / 2).max(Duration::from_millis(1 + (piece.bytes as u64 >> 15)));
+        }
+        source.piece = Some(piece);
     }
 
     /// The stream is over: a line that was said to go on is ended.
     fn end(&mut self, key: u64) {
-        // A batch of the same file may be under way.
-        self.land();
         if let Some(source) = self.sources.get(&key)
             && source.open_line
-            && let Some((format, _)) = self.sinks.plan(&source.target)
+            && let Some(format) = self.sinks.format(&source.target)
         {
             let mut line = Vec::new();
             format_end(format, source.stream, app_stamp((self.clock)().wall), &mut line);
             if !line.is_empty() {
-                self.sinks.append(&source.target, line, None, &source.label);
+                self.sinks.append(&source.target, line, &source.label);
             }
         }
         if self.close(key) {
@@ -403,28 +225,8 @@ impl Engine {
     }
 
     fn break_off(&mut self, key: u64, why: &io::Error) {
-        self.land();
         if self.close(key) {
             self.tell(Report::Broken { key: StreamKey(key), why: why.to_string() });
-        }
-    }
-
-    /// Takes a batch out of its pipe, now that it is in the file, or lost.
-    fn consume(&mut self, source: &Source, record: Record) -> io::Result<()> {
-        self.keep(Record { phase: Phase::Consume, ..record });
-        self.trash.take(source.pipe.as_fd(), record.taken)?;
-        self.keep(Record::IDLE);
-        self.trash.empty()
-    }
-
-    fn keep(&mut self, record: Record) {
-        match self.shared.write_record(&record) {
-            Ok(()) => self.record_failed = false,
-            Err(e) if !self.record_failed => {
-                self.record_failed = true;
-                self.tell(Report::NoRecord { why: e.to_string() });
-            }
-            Err(_) => {}
         }
     }
 

@@ -2,18 +2,24 @@
 //! Owns: the one thread that captures, the files and their rotation, the line formats, and following.
 //! Never: decides which app runs, names another subsystem, or loses a line without saying so.
 //!
-//! `capture` is the thread's surface and loop, `engine` one look at one stream, `trash` the pipe that makes consuming
-//! exact, `record` what survives the daemon, `sinks` where lines go and what is lost, `appender` the thread whose writes may hang, `file` and `rotate` the files,
-//! `format` the bytes of a line, `source` reading one file and its rotated elders, `follow` merging many.
+//! `capture` is the thread's surface and loop, `engine` which pipe is looked at and when, `sinks` where lines go and what
+//! is lost, `appender` the thread whose writes may hang, `pump` what it does, from a
+//! pipe to a file, and `batch` what of it at once.
+//! `desk` is what both threads use, one at a time: `trash`, the pipe that makes consuming exact, and `record`, what
+//! survives the daemon. `file` and `rotate` are the files, `format` the bytes of a line, `source` reading one file and its
+//! rotated elders, `follow` merging many.
 
 #![forbid(unsafe_code)]
 
 mod appender;
+mod batch;
 pub mod capture;
+mod desk;
 mod engine;
 pub mod file;
 pub mod follow;
 pub mod format;
+mod pump;
 pub mod record;
 pub mod rotate;
 mod sinks;

@@ -46,6 +46,11 @@ pub struct FileId {
     pub ino: u64,
 }
 
+impl FileId {
+    /// No file has it.
+    pub const NONE: FileId = FileId { dev: 0, ino: 0 };
+}
+
 /// How many bytes a record takes in a store.
 pub const RECORD_LEN: usize = 72;
 
@@ -54,7 +59,7 @@ impl Record {
     pub const IDLE: Record = Record {
         phase: Phase::Idle,
         pipe: 0,
-        file: FileId { dev: 0, ino: 0 },
+        file: FileId::NONE,
         before: 0,
         taken: 0,
         at: Wall(0),

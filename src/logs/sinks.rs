@@ -4,19 +4,19 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
-
-use memchr::memchr_iter;
 
 use crate::model::ids::AppName;
 use crate::model::spec::LogFormat;
 
-use super::appender::{Appender, Done, Job, Shared};
+use super::appender::{Appender, Done, Job, Waited, Work};
 use super::capture::{Clock, Report, Reporter};
-use super::file::{AppendError, LogFile, Target, flush_app};
+use super::desk::{Leave, Shared};
+use super::file::{LogFile, Target, flush_app};
 use super::format::{event_stamp, format_event};
-use super::record::Record;
+use super::pump::{Loss, Mover, Order, Outcome, Stop};
 
 /// A log file and what happened to lines that it did not take.
 struct Sink {
@@ -43,51 +43,23 @@ pub(super) struct Sinks {
     shared: Arc<Shared>,
     clock: Clock,
     report: Reporter,
-    /// The target of the append that was begun.
-    under_way: Option<String>,
-    /// Kept for the next batches, so that a busy stream allocates nothing. Two: one is written, one filled.
-    buffers: Vec<Vec<u8>>,
 }
 
 const HANGS: &str = "the write hangs";
 
-/// Lines, at least one: what is lost is never nothing.
-pub(super) fn count_lines(lines: &[u8]) -> u64 {
-    memchr_iter(b'\n', lines).count().max(1) as u64
-}
-
 impl Sinks {
     pub fn start(shared: Arc<Shared>, log_stall: Duration, clock: Clock, report: Reporter) -> io::Result<Self> {
-        let appender = Appender::start(Arc::clone(&shared), log_stall)?;
-        Ok(Self { sinks: HashMap::new(), appender, shared, clock, report, under_way: None, buffers: Vec::new() })
+        let appender = Appender::start(Arc::clone(&shared), log_stall, Arc::clone(&clock))?;
+        Ok(Self { sinks: HashMap::new(), appender, shared, clock, report })
     }
 
-    /// The format of a target, and how much of it a batch may fill. What does not fit beside what is there goes to a
-    /// fresh file, so it may fill that one.
-    pub fn plan(&self, name: &str) -> Option<(LogFormat, u64)> {
-        let Sink { target, len, .. } = self.sinks.get(name)?;
-        let room = match target.max_size {
-            0 => u64::MAX,
-            limit => limit.checked_sub(*len).filter(|room| *room > 0).unwrap_or(limit),
-        };
-        Some((target.format, room))
+    pub fn format(&self, name: &str) -> Option<LogFormat> {
+        self.sinks.get(name).map(|sink| sink.target.format)
     }
 
     /// The file of a target, unless a write to it hangs.
     pub fn file(&mut self, name: &str) -> Option<&mut LogFile> {
         self.sinks.get_mut(name)?.file.as_mut()
-    }
-
-    /// An empty buffer for lines, to be given to `append`.
-    pub fn take_buffer(&mut self) -> Vec<u8> {
-        self.buffers.pop().unwrap_or_default()
-    }
-
-    fn give_buffer(&mut self, mut buffer: Vec<u8>) {
-        if self.buffers.len() < 2 {
-            buffer.clear();
-            self.buffers.push(buffer);
-        }
     }
 
     pub fn reopen(&mut self) {
@@ -125,38 +97,33 @@ impl Sinks {
         self.close_if_unused(name);
     }
 
-    /// Appends, and waits. False: these lines are lost, and counted.
-    pub fn append(&mut self, name: &str, lines: Vec<u8>, record: Option<Record>, label: &str) -> bool {
-        self.begin(name, lines, record, label);
-        self.finish()
-    }
-
-    /// Begins to append, saying first what was lost before. `finish` must follow before anything else is begun.
-    pub fn begin(&mut self, name: &str, lines: Vec<u8>, record: Option<Record>, label: &str) {
-        self.tell_gap(name, label);
-        let Some(sink) = self.sinks.get_mut(name) else { return };
-        let refused = match &mut sink.file {
-            None => HANGS.to_owned(),
-            Some(_) if sink.gap.lines > 0 => sink.gap.why.clone(),
-            Some(_) => return self.submit(name, lines, record),
-        };
-        self.lose(name, count_lines(&lines), lines.len() as u64, refused);
-        self.give_buffer(lines);
-    }
-
-    /// Waits for what was begun. False: these lines are lost, and counted, or it hangs.
-    pub fn finish(&mut self) -> bool {
-        let Some(name) = self.under_way.take() else { return false };
-        match self.wait(&name) {
-            Some(Ok(())) => return true,
-            Some(Err((error, lines))) => {
-                self.lose_rest(&name, &error, &lines);
-                self.give_buffer(lines);
-            }
-            // What became of the lines is known when it does not hang any more.
-            None => self.lose(&name, 0, 0, HANGS.to_owned()),
+    /// Appends lines of stead's own.
+    pub fn append(&mut self, name: &str, lines: Vec<u8>, label: &str) {
+        match self.refuses(name, label) {
+            Some(why) => self.lose(name, Loss::of(&lines, why)),
+            None => drop(self.run(name, Work::Lines(lines))),
         }
-        false
+    }
+
+    /// Moves what stands in a pipe into a file. What the file does not take is lost, and counted.
+    pub fn pump(&mut self, name: &str, order: Order, label: &str) -> Outcome {
+        let Some(why) = self.refuses(name, label) else { return self.run(name, Work::Pump(order)) };
+        let mut mover = Mover::new(Arc::clone(&self.shared), Arc::new(Leave::default()), Arc::clone(&self.clock));
+        let mut outcome = mover.pump(&order, None, 0);
+        if let Some(lost) = outcome.lost.take() {
+            self.lose(name, Loss { why, ..lost });
+        }
+        outcome
+    }
+
+    /// Why a file takes no lines now, after the log was told what it lost before. None: it does.
+    fn refuses(&mut self, name: &str, label: &str) -> Option<String> {
+        self.tell_gap(name, label);
+        let sink = self.sinks.get(name)?;
+        match sink.file {
+            None => Some(HANGS.to_owned()),
+            Some(_) => (sink.gap.lines > 0).then(|| sink.gap.why.clone()),
+        }
     }
 
     /// Says in the log how much of it is missing, as soon as it takes a line.
@@ -169,9 +136,7 @@ impl Sinks {
         let text = format!("{label}: {lost} lines ({bytes} bytes) were lost here: {why}");
         let mut line = Vec::new();
         format_event(target.format, event_stamp((self.clock)().wall), &text, true, &mut line);
-        self.submit(name, line, None);
-        self.under_way = None;
-        if let Some(Ok(())) = self.wait(name)
+        if self.try_run(name, Work::Lines(line)).is_some_and(|outcome| outcome.lost.is_none())
             && let Some(sink) = self.sinks.get_mut(name)
         {
             let Gap { lines, bytes, .. } = std::mem::take(&mut sink.gap);
@@ -179,53 +144,67 @@ impl Sinks {
         }
     }
 
-    fn submit(&mut self, name: &str, lines: Vec<u8>, record: Option<Record>) {
-        let Some(sink) = self.sinks.get_mut(name) else { return };
-        let Some(file) = sink.file.take() else { return };
-        self.under_way = Some(name.to_owned());
-        if let Err(job) = self.appender.submit(Job { file, lines, record }) {
-            // No thread can be started; `wait` finds that out and tells.
-            sink.file = Some(job.file);
+    /// Does a job, and counts what is lost of it.
+    fn run(&mut self, name: &str, work: Work) -> Outcome {
+        // What became of the lines of a job that hangs is known when it does not hang any more.
+        let hangs = Outcome { lost: Some(Loss { lines: 0, bytes: 0, why: HANGS.to_owned() }), ..Outcome::default() };
+        let mut outcome = self.try_run(name, work).unwrap_or(hangs);
+        if let Some(lost) = outcome.lost.take() {
+            self.lose(name, lost);
         }
+        outcome
     }
 
     /// None: it hangs.
-    fn wait(&mut self, name: &str) -> Option<Appended> {
+    fn try_run(&mut self, name: &str, work: Work) -> Option<Outcome> {
+        let sink = self.sinks.get_mut(name)?;
+        let (file, len) = (sink.file.take()?, sink.len);
+        let pipe = match &work {
+            Work::Pump(order) => Some(Arc::clone(&order.pipe)),
+            Work::Lines(_) => None,
+        };
+        if let Err(job) = self.appender.submit(Job { file, len, work }) {
+            // No thread can be started; `wait` finds that out and tells.
+            sink.file = Some(job.file);
+        }
         match self.appender.wait() {
-            Ok(Some(done)) => Some(self.settle(name, done)),
-            Ok(None) => None,
+            Ok(Waited { done, left }) => {
+                let broken = match (left, pipe) {
+                    (Some(record), Some(pipe)) => self.shared.desk().consume(pipe.as_fd(), &record).err(),
+                    _ => None,
+                };
+                let outcome = done.map(|done| self.settle(name, done));
+                match broken {
+                    Some(why) => Some(Outcome { stop: Stop::Broken(why), ..outcome.unwrap_or_default() }),
+                    None => outcome,
+                }
+            }
             // The file may have gone with the job. A fresh one is tried at the next line.
             Err(why) => {
                 let sink = self.sinks.get_mut(name)?;
                 sink.file.get_or_insert_with(|| LogFile::new(Arc::clone(&sink.target)));
-                Some(Err((AppendError { place: name.to_owned(), written: 0, why }, Vec::new())))
+                Some(Outcome { lost: Some(Loss::of(b"", why.to_string())), len, ..Outcome::default() })
             }
         }
     }
 
-    /// Puts the file of a finished append back.
-    fn settle(&mut self, name: &str, done: Done) -> Appended {
-        let Done { job: Job { mut file, lines, .. }, result } = done;
+    /// Puts the file of a finished job back.
+    fn settle(&mut self, name: &str, done: Done) -> Outcome {
+        let Done { mut file, outcome } = done;
         if let Some(sink) = self.sinks.get_mut(name) {
             file.set_target(Arc::clone(&sink.target));
-            sink.len = result.as_ref().copied().unwrap_or(sink.len);
+            sink.len = outcome.len;
             sink.file = Some(file);
         }
-        match result {
-            Ok(_) => {
-                self.give_buffer(lines);
-                Ok(())
-            }
-            Err(error) => Err((error, lines)),
-        }
+        outcome
     }
 
     /// Appends that hung and came back: their lines are in the file, or are counted now.
     pub fn settle_late(&mut self) {
         for done in self.appender.late() {
-            let name = done.job.file.target().place.to_string();
-            if let Err((error, lines)) = self.settle(&name, done) {
-                self.lose_rest(&name, &error, &lines);
+            let name = done.file.target().place.to_string();
+            if let Some(lost) = self.settle(&name, done).lost {
+                self.lose(&name, lost);
             }
             self.tell_gap(&name, "stead");
             if let Some(sink) = self.sinks.get_mut(&name)
@@ -238,13 +217,8 @@ impl Sinks {
         }
     }
 
-    fn lose_rest(&mut self, name: &str, error: &AppendError, lines: &[u8]) {
-        let rest = &lines[error.written.min(lines.len())..];
-        self.lose(name, count_lines(rest), rest.len() as u64, error.why.to_string());
-    }
-
     /// Counts lines that no file has.
-    pub fn lose(&mut self, name: &str, lines: u64, bytes: u64, why: String) {
+    pub fn lose(&mut self, name: &str, Loss { lines, bytes, why }: Loss) {
         let Some(sink) = self.sinks.get_mut(name) else { return };
         sink.gap.lines += lines;
         sink.gap.bytes += bytes;
@@ -271,6 +245,3 @@ impl Sinks {
         Ok(())
     }
 }
-
-/// How an append ended; a failed one gives its lines back.
-type Appended = Result<(), (AppendError, Vec<u8>)>;

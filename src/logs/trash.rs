@@ -20,7 +20,7 @@ pub struct Trash {
 /// What a look into an app's pipe saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// This many bytes are in the buffer. `more`: others follow in the pipe.
+    /// This many bytes are in the trash. `more`: others may follow in the pipe.
     Bytes {
         len: usize,
         more: bool,
@@ -43,18 +43,22 @@ impl Trash {
         Self::new(read, write)
     }
 
-    /// Copies the beginning of `pipe` into `buffer`, leaving the pipe as it is. The trash must be empty, and is after.
-    pub fn look(&self, pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Look> {
-        let len = match tee(pipe, self.write.as_fd(), buffer.len()) {
+    /// Copies the beginning of `pipe` into the trash, which must be empty, leaving the pipe as it is.
+    pub fn look(&self, pipe: BorrowedFd<'_>, limit: usize) -> io::Result<Look> {
+        let len = match tee(pipe, self.write.as_fd(), limit) {
             Ok(0) => return Ok(Look::Closed),
             Ok(len) => len,
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Look::Empty),
             Err(e) => return Err(e),
         };
-        (&self.read).read_exact(&mut buffer[..len])?;
         // The copy may end early because it runs out of buffers, not of bytes, so the pipe itself is asked.
-        let more = pending(pipe)? > len;
+        let more = len == limit || pending(pipe)? > len;
         Ok(Look::Bytes { len, more })
+    }
+
+    /// Reads a part of the copy.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<()> {
+        (&self.read).read_exact(buffer)
     }
 
     /// True if the pipe's writer blocks, or as good: as many buffers are in use as the trash has, so no look sees more.
@@ -135,13 +139,15 @@ mod tests {
         write.write_all(b"hello world").unwrap();
         let mut buffer = [0; 5];
         for _ in 0..3 {
-            assert_eq!(trash.look(read.as_fd(), &mut buffer).unwrap(), Look::Bytes { len: 5, more: true });
+            assert_eq!(trash.look(read.as_fd(), 5).unwrap(), Look::Bytes { len: 5, more: true });
+            trash.read(&mut buffer).unwrap();
             assert_eq!(&buffer, b"hello");
         }
         trash.take(read.as_fd(), 6).unwrap();
         assert_eq!(trash.standing().unwrap(), 6);
         trash.empty().unwrap();
-        assert_eq!(trash.look(read.as_fd(), &mut buffer).unwrap(), Look::Bytes { len: 5, more: false });
+        assert_eq!(trash.look(read.as_fd(), 6).unwrap(), Look::Bytes { len: 5, more: false });
+        trash.read(&mut buffer).unwrap();
         assert_eq!(&buffer, b"world");
     }
 
@@ -149,9 +155,9 @@ mod tests {
     fn an_empty_pipe_and_a_closed_one_are_told_apart() {
         let trash = Trash::private().unwrap();
         let Pipe { read, write } = Pipe::nonblocking(PIPE_SIZE).unwrap();
-        assert_eq!(trash.look(read.as_fd(), &mut [0; 8]).unwrap(), Look::Empty);
+        assert_eq!(trash.look(read.as_fd(), 8).unwrap(), Look::Empty);
         drop(write);
-        assert_eq!(trash.look(read.as_fd(), &mut [0; 8]).unwrap(), Look::Closed);
+        assert_eq!(trash.look(read.as_fd(), 8).unwrap(), Look::Closed);
     }
 
     #[test]

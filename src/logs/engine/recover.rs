@@ -4,22 +4,22 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 use crate::logs::capture::{Report, Stream, StreamKey};
 use crate::logs::format::format_batch;
+use crate::logs::pump::Loss;
 use crate::logs::record::{Phase, Record};
-use crate::logs::sinks::count_lines;
 use crate::logs::trash::Look;
 use crate::sys::pipe::pending;
 
 use super::Engine;
+use super::stream::Source;
 
 impl Engine {
     /// Takes over the streams of a dead daemon, and ends the batch it died in.
     pub fn recover(&mut self, streams: Vec<Stream>) {
         streams.into_iter().for_each(|stream| self.add(stream));
-        let record = self.shared.record();
+        let record = self.shared.desk().record();
         let key = self.sources.iter().find(|(_, s)| s.ino == record.pipe).map(|(key, _)| *key);
         let result = match (record.phase, key) {
             (Phase::Idle, _) | (_, None) => Ok(()),
@@ -30,40 +30,45 @@ impl Engine {
             self.tell(Report::Broken { key: StreamKey(key), why: e.to_string() });
             self.close(key);
         }
-        self.keep(Record::IDLE);
+        let mut desk = self.shared.desk();
+        desk.keep(&Record::IDLE);
         // If that fails, the next look finds the pipe unusable and says so.
-        let _ = self.trash.empty();
+        let _ = desk.trash.empty();
     }
 
     fn recover_append(&mut self, key: u64, record: Record) -> io::Result<()> {
         // What stands in the trash is a copy: nothing was taken yet.
-        self.trash.empty()?;
-        let Some(source) = self.sources.remove(&key) else { return Ok(()) };
+        self.shared.desk().trash.empty()?;
+        let Some(source) = self.sources.get(&key) else { return Ok(()) };
         // An older version may have had larger batches, but none larger than what stands in the pipe.
         let standing = pending(source.pipe.as_fd())? as u64;
         let mut buffer = vec![0; usize::try_from(record.taken.min(standing)).unwrap_or(0)];
-        let looked = self.trash.look(source.pipe.as_fd(), &mut buffer);
+        let looked = self.look_again(source, &mut buffer);
         let mut lines = Vec::new();
-        if let Ok(Look::Bytes { len, .. }) = looked {
+        if let Ok(len) = looked {
             let bytes = &buffer[..len];
             format_batch(record.format, record.stream, record.at, bytes, record.tail, u64::MAX, &mut lines);
         }
-        let shared = Arc::clone(&self.shared);
         let file = self.sinks.file(&source.target);
-        let completed = file.map_or(Ok(()), |file| file.complete(&shared.root, &record, &lines));
+        let completed = file.map_or(Ok(()), |file| file.complete(&self.shared.root, &record, &lines));
         if let Err(e) = completed {
-            let lost = count_lines(&lines);
-            self.sinks.lose(&source.target, lost, lines.len() as u64, e.to_string());
+            self.sinks.lose(&source.target, Loss::of(&lines, e.to_string()));
         }
-        let consumed = looked.map(drop).and_then(|()| self.consume(&source, record));
-        self.sources.insert(key, source);
-        consumed
+        looked.and_then(|_| self.shared.desk().consume(source.pipe.as_fd(), &record))
+    }
+
+    fn look_again(&self, source: &Source, buffer: &mut [u8]) -> io::Result<usize> {
+        let desk = self.shared.desk();
+        let Look::Bytes { len, .. } = desk.trash.look(source.pipe.as_fd(), buffer.len())? else { return Ok(0) };
+        desk.trash.read(&mut buffer[..len])?;
+        Ok(len)
     }
 
     fn recover_consume(&mut self, key: u64, record: Record) -> io::Result<()> {
-        let left = record.taken.saturating_sub(self.trash.standing()?);
+        let desk = self.shared.desk();
+        let left = record.taken.saturating_sub(desk.trash.standing()?);
         match self.sources.get(&key) {
-            Some(source) => self.trash.take(source.pipe.as_fd(), left),
+            Some(source) => desk.trash.take(source.pipe.as_fd(), left),
             None => Ok(()),
         }
     }

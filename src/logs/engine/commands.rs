@@ -1,0 +1,113 @@
+//! What the daemon asks of the thread between two looks.
+//! Owns: taking streams on and giving them up, events, flushes, and writing what stands in the pipes by now.
+//! Never: runs while a batch is being written.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+use crate::logs::capture::{Command, Event, Report, Stream, StreamKey};
+use crate::logs::format::format_event;
+use crate::model::time::Mono;
+
+use super::Engine;
+use super::stream::Source;
+
+/// As much as sixteen pipes hold.
+const TURNS: usize = 16;
+
+impl Engine {
+    pub fn apply(&mut self, command: Command) {
+        match command {
+            Command::Add(stream) => self.add(stream),
+            Command::Remove(StreamKey(key)) => {
+                self.close(key);
+            }
+            Command::Finish(StreamKey(key)) => self.finish(key),
+            Command::Write(events) => self.write(events),
+            Command::Flush { app, outside, done } => {
+                let result = self.sinks.flush(&app, &outside);
+                // Who asked may have gone meanwhile.
+                let _ = done.send(result);
+            }
+            Command::Reopen => self.sinks.reopen(),
+            Command::Sync(done) => {
+                self.drain(|_| true);
+                let _ = done.send(());
+            }
+            Command::Stop => {}
+        }
+    }
+
+    pub fn add(&mut self, stream: Stream) {
+        let Stream { key: StreamKey(key), pipe, stream, label, target } = stream;
+        let pipe = Arc::new(File::from(pipe));
+        let known = pipe.metadata().and_then(|seen| self.set.add(pipe.as_fd(), key).map(|()| seen.ino()));
+        let ino = match known {
+            Ok(ino) => ino,
+            Err(e) => return self.tell(Report::Broken { key: StreamKey(key), why: e.to_string() }),
+        };
+        self.sinks.open(&target, 1);
+        let target = target.place.to_string();
+        let source = Source {
+            pipe,
+            ino,
+            stream,
+            label,
+            target,
+            ready: true,
+            hung_up: false,
+            open_line: false,
+            not_before: Mono(0),
+            piece: None,
+        };
+        self.sources.insert(key, source);
+    }
+
+    /// Writes what the chosen streams hold by now, up to a piece of a line. Who writes faster than this is not waited for.
+    fn drain(&mut self, chosen: impl Fn(&Source) -> bool) {
+        let keys: Vec<u64> = self.sources.iter().filter(|(_, s)| chosen(s)).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.exhaust(key, |source| source.piece.is_some_and(|piece| !piece.stands));
+        }
+    }
+
+    /// Pumps a stream until there is no more, or enough. More than these turns only somebody fills who goes on writing.
+    fn exhaust(&mut self, key: u64, enough: impl Fn(&Source) -> bool) {
+        for _ in 0..TURNS {
+            self.pump(key);
+            if self.sources.get(&key).is_none_or(|source| !source.ready || enough(source)) {
+                return;
+            }
+        }
+    }
+
+    /// Events of one target go into its file by one append; those that stand together do so in practice.
+    fn write(&mut self, events: Vec<Event>) {
+        for events in events.chunk_by(|a, b| Arc::ptr_eq(&a.target, &b.target)) {
+            let target = Arc::clone(&events[0].target);
+            let name = target.place.to_string();
+            self.drain(|source| source.target == name);
+            self.sinks.open(&target, 0);
+            let mut lines = Vec::new();
+            for event in events {
+                format_event(target.format, event.at, &event.text, false, &mut lines);
+            }
+            if !lines.is_empty() {
+                self.sinks.append(&name, lines, "stead");
+            }
+            self.sinks.close_if_unused(&name);
+        }
+    }
+
+    /// Writes what the stream holds, and closes it even if somebody outside still has the pipe open for writing.
+    fn finish(&mut self, key: u64) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        source.hung_up = true;
+        self.exhaust(key, |_| false);
+        if self.sources.contains_key(&key) {
+            self.end(key);
+        }
+    }
+}
