@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::effect::News;
 use super::instance::{Goal, Instance, Proc, Purpose, Rest};
 use super::moves::Context;
+use super::slots::Slots;
 use super::state::{Became, Input, State};
 use super::turn::Turn;
 use super::{admission, death, eviction};
@@ -41,7 +42,7 @@ pub struct AppDesired {
 pub struct AppRuntime {
     /// The newest revision, and each older one that a proc still has or may be brought back to.
     pub specs: BTreeMap<Revision, Arc<AppSpec>>,
-    pub slots: BTreeMap<u32, Instance>,
+    pub slots: Slots,
 }
 
 /// What of an app an event can have put at odds with what is wanted.
@@ -57,6 +58,8 @@ pub struct App {
     pub name: AppName,
     pub desired: AppDesired,
     pub runtime: AppRuntime,
+    /// `runtime.specs` may have changed since somebody last asked.
+    pub(super) specs_touched: bool,
     /// Emptied by each change, filled when somebody looks.
     pub(super) view: OnceLock<Arc<AppView>>,
 }
@@ -64,7 +67,7 @@ pub struct App {
 impl App {
     pub fn new(desired: AppDesired, mut runtime: AppRuntime) -> Self {
         runtime.specs.insert(desired.revision, Arc::clone(&desired.spec));
-        Self { name: desired.spec.name.clone(), desired, runtime, view: OnceLock::new() }
+        Self { name: desired.spec.name.clone(), desired, runtime, specs_touched: true, view: OnceLock::new() }
     }
 
     /// How many instances are wanted.
@@ -119,7 +122,7 @@ impl App {
         turn: &mut Turn<'_>,
     ) -> Run {
         let run = turn.take_run();
-        let instance = self.runtime.slots.entry(slot).or_default();
+        let instance = self.runtime.slots.make(slot);
         instance.rest = Rest::No;
         let state = State::Queued { not_before };
         instance.procs.push(Proc { run, revision, purpose, listens: false, state });
@@ -200,7 +203,7 @@ impl App {
             }
         }
         let count = self.count();
-        self.runtime.slots.retain(|slot, instance| *slot < count || !instance.procs.is_empty());
+        self.runtime.slots.retain(|slot, instance| slot < count || !instance.procs.is_empty());
         self.forget_specs();
         self.view.take();
     }
@@ -212,7 +215,9 @@ impl App {
                 self.desired.ids.push(turn.numbers.take_id());
                 *turn.unsaved = true;
             }
-            self.runtime.slots.entry(slot).or_default();
+            if !self.runtime.slots.contains_key(&slot) {
+                self.runtime.slots.make(slot);
+            }
         }
     }
 
@@ -225,10 +230,17 @@ impl App {
     }
 
     fn answer_waiters(&mut self, slot: u32, turn: &mut Turn<'_>) {
+        if !self.is_waited_for(slot) {
+            return;
+        }
         let Some(instance) = self.runtime.slots.get_mut(&slot) else { return };
         for (job, result) in instance.take_settled() {
             turn.tell(job, &InstanceId { app: self.name.clone(), slot: Slot(slot) }, result);
         }
+    }
+
+    fn is_waited_for(&self, slot: u32) -> bool {
+        self.runtime.slots.get(&slot).is_some_and(|instance| !instance.waiters.is_empty())
     }
 
     /// Whether `settle` would do anything: true only if *desired* and *runtime* were saved at different moments.
@@ -277,6 +289,9 @@ impl App {
         result: &InstanceResult,
         turn: &mut Turn<'_>,
     ) {
+        if !self.is_waited_for(slot) {
+            return;
+        }
         let id = self.instance_id(slot);
         let Some(instance) = self.runtime.slots.get_mut(&slot) else { return };
         for job in instance.take_waiters(which) {
@@ -299,6 +314,8 @@ impl App {
                 used.insert(from);
             }
         }
+        let before = self.runtime.specs.len();
         self.runtime.specs.retain(|revision, _| used.contains(revision));
+        self.specs_touched |= self.runtime.specs.len() != before;
     }
 }

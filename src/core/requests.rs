@@ -106,6 +106,7 @@ fn deploy(apps: &mut Apps, job: JobId, specs: Vec<AppSpec>, turn: &mut Turn<'_>)
             }
         }
         app.runtime.specs.insert(app.desired.revision, Arc::clone(&app.desired.spec));
+        app.specs_touched = true;
     }
     let concerned = names.iter().filter_map(|name| apps.get(name)).flat_map(|app| {
         let leftovers = app.runtime.slots.keys().copied().filter(|slot| *slot >= app.count());

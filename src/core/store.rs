@@ -4,13 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::app::{App, AppDesired, AppRuntime};
+use super::instance::Instance;
 use super::jobs::Jobs;
 use super::turn::Numbers;
 use super::world::World;
-use crate::model::ids::{AppName, Id, Run};
+use crate::model::ids::{AppName, Id, Revision, Run};
+use crate::model::spec::AppSpec;
 
 /// What people asked for. Changes by requests, and once in about a thousand runs to promise the next run numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,7 +25,7 @@ pub struct Desired {
     pub apps: BTreeMap<AppName, AppDesired>,
 }
 
-/// What is going on. The parts that concern one app each can be saved alone: `World::take_changed` says which.
+/// What is going on. Saved part by part: `World::take_changed` says which have changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Runtime {
     pub head: Head,
@@ -37,7 +41,66 @@ pub struct Head {
     pub closing: bool,
 }
 
+/// What of *runtime* is saved by itself, so that a step costs no more than what it changed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Part {
+    Head,
+    /// The revisions of an app.
+    Specs(AppName),
+    Slot(AppName, u32),
+}
+
+/// The value of a part.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Value<'a> {
+    Head(Head),
+    Specs(&'a BTreeMap<Revision, Arc<AppSpec>>),
+    Slot(&'a Instance),
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        let head = Head { numbers: Numbers::new(0), jobs: Jobs::default(), closing: false };
+        Self { head, apps: BTreeMap::new() }
+    }
+}
+
+impl Runtime {
+    /// Puts a part in its place, as it was serialized.
+    pub fn put<'de, D: Deserializer<'de>>(&mut self, part: Part, value: D) -> Result<(), D::Error> {
+        match part {
+            Part::Head => self.head = Head::deserialize(value)?,
+            Part::Specs(app) => self.apps.entry(app).or_default().specs = Deserialize::deserialize(value)?,
+            Part::Slot(app, slot) => {
+                let instance = Instance::deserialize(value)?;
+                self.apps.entry(app).or_default().slots.insert(slot, instance);
+            }
+        }
+        Ok(())
+    }
+}
+
 impl World {
+    /// A part as it is now. None: it is gone.
+    pub fn part(&self, part: &Part) -> Option<Value<'_>> {
+        match part {
+            Part::Head => Some(Value::Head(self.head())),
+            Part::Specs(app) => Some(Value::Specs(&self.apps.get(app)?.runtime.specs)),
+            Part::Slot(app, slot) => Some(Value::Slot(self.apps.get(app)?.runtime.slots.get(slot)?)),
+        }
+    }
+
+    /// Every part there is.
+    pub fn parts(&self) -> BTreeSet<Part> {
+        let mut parts = BTreeSet::from([Part::Head]);
+        for (name, app) in &self.apps {
+            parts.insert(Part::Specs(name.clone()));
+            parts.extend(app.runtime.slots.keys().map(|slot| Part::Slot(name.clone(), *slot)));
+        }
+        parts
+    }
+
     /// What goes on disk at `Effect::SaveDesired`.
     pub fn desired(&self) -> Desired {
         let Numbers { next_id, runs_saved, .. } = self.numbers;
@@ -51,13 +114,8 @@ impl World {
         Runtime { head: self.head(), apps }
     }
 
-    pub fn head(&self) -> Head {
+    fn head(&self) -> Head {
         Head { numbers: self.numbers.clone(), jobs: self.jobs.clone(), closing: self.closing }
-    }
-
-    /// The runtime of one app; None once it is forgotten.
-    pub fn runtime_of(&self, app: &AppName) -> Option<&AppRuntime> {
-        self.apps.get(app).map(|app| &app.runtime)
     }
 
     /// A world in which nothing runs yet, as after a boot. Its first deadline is at once: a `Deadline` event then starts

@@ -57,7 +57,7 @@ pub fn bring_up(app: &mut App, slot: u32, wish: Wish, job: JobId, turn: &mut Tur
     }
     app.tell_waiters(slot, |goal| *goal == Goal::Down, &InstanceResult::Superseded, turn);
     let newest = app.desired.revision;
-    let instance = app.runtime.slots.entry(slot).or_default();
+    let instance = app.runtime.slots.make(slot);
     let step = plan_step(instance, newest, wish);
     let had_one = instance.running().is_some();
     if step != Step::Unchanged {

@@ -17,6 +17,7 @@ use super::requests;
 use super::restart;
 use super::selection::Apps;
 use super::state::{Input, State};
+use super::store::Part;
 use super::turn::{Numbers, Turn};
 use crate::model::ids::{AppName, JobId, ProcId, Revision};
 use crate::model::request::{Denied, Request};
@@ -34,7 +35,9 @@ pub struct World {
     pub(super) deadlines: Deadlines,
     /// Apps to be brought into line at once, after a world was made from what was saved.
     pub(super) unsettled: BTreeSet<AppName>,
+    /// Apps that something happened to since somebody last asked, and what is left to be said of those that are gone.
     changed: BTreeSet<AppName>,
+    gone: BTreeSet<Part>,
     exited: bool,
 }
 
@@ -58,6 +61,7 @@ impl World {
             deadlines: Deadlines::default(),
             unsettled: BTreeSet::new(),
             changed: BTreeSet::new(),
+            gone: BTreeSet::new(),
             exited: false,
         }
     }
@@ -102,7 +106,12 @@ impl World {
             }
         }
         for name in &touched {
-            settle_app(apps, name, which, &mut turn);
+            if let Some(mut forgotten) = settle_app(apps, name, which, &mut turn) {
+                let slots =
+                    forgotten.runtime.slots.take_touched().into_iter().map(|slot| Part::Slot(name.clone(), slot));
+                self.gone.extend(slots);
+                self.gone.insert(Part::Specs(name.clone()));
+            }
         }
         if let Some(job) = asked {
             turn.jobs.finish_if_settled(job, turn.out);
@@ -191,9 +200,18 @@ impl World {
         self.jobs.is_open(job)
     }
 
-    /// The apps whose runtime changed since the last call, forgotten ones included.
-    pub fn take_changed(&mut self) -> BTreeSet<AppName> {
-        std::mem::take(&mut self.changed)
+    /// What of *runtime* may have changed since the last call, what is gone included.
+    pub fn take_changed(&mut self) -> BTreeSet<Part> {
+        let mut parts = std::mem::take(&mut self.gone);
+        for name in std::mem::take(&mut self.changed) {
+            parts.insert(Part::Head);
+            let Some(app) = self.apps.get_mut(&name) else { continue };
+            if std::mem::take(&mut app.specs_touched) {
+                parts.insert(Part::Specs(name.clone()));
+            }
+            parts.extend(app.runtime.slots.take_touched().into_iter().map(|slot| Part::Slot(name.clone(), slot)));
+        }
+        parts
     }
 }
 
@@ -260,12 +278,16 @@ fn take_stray(proc: &ProcId, event: &Event, turn: &mut Turn<'_>) {
     turn.out.push(Effect::Alarm(Alarm::UnknownProc { event: name.to_owned(), proc: proc.clone() }));
 }
 
-fn settle_app(apps: &mut Apps, name: &AppName, which: Which, turn: &mut Turn<'_>) {
-    let Some(app) = apps.get_mut(name) else { return };
+/// Gives an app back that was to be deleted and is empty now.
+fn settle_app(apps: &mut Apps, name: &AppName, which: Which, turn: &mut Turn<'_>) -> Option<App> {
+    let app = apps.get_mut(name)?;
     app.settle(which, turn);
-    if app.desired.deleting && app.is_empty() {
-        apps.remove(name);
-        turn.out.push(Effect::Forget { app: name.clone() });
-        *turn.unsaved = true;
+    if !app.desired.deleting || !app.is_empty() {
+        return None;
     }
+    turn.out.push(Effect::Forget { app: name.clone() });
+    *turn.unsaved = true;
+    let mut app = apps.remove(name)?;
+    app.runtime.slots.retain(|_, _| false);
+    Some(app)
 }

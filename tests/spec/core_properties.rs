@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use stead::core::{Desired, Effect, Event, Runtime, State, World};
+use stead::core::{Desired, Effect, Event, Part, Runtime, State, World};
 use stead::model::exit::Exit;
 use stead::model::ids::{InstanceId, JobId, ProcId, Slot};
 use stead::model::request::{Request, ScaleTo};
@@ -81,6 +81,8 @@ struct Machine {
     world: World,
     /// Saved and loaded again and again; must never differ.
     twin: World,
+    /// The runtime of `world` as a daemon keeps it: each part written when it changes.
+    kept: Kept,
     now: Mono,
     bodies: BTreeMap<ProcId, Body>,
     /// Answers on their way, in order for each proc.
@@ -94,6 +96,34 @@ struct Machine {
     lose_next: bool,
     tear_next: bool,
     log: Vec<Line>,
+}
+
+#[derive(Default)]
+struct Kept(BTreeMap<Part, String>);
+
+impl Kept {
+    fn whole(world: &World) -> Self {
+        let mut kept = Self::default();
+        kept.write(world, world.parts());
+        kept
+    }
+
+    fn write(&mut self, world: &World, parts: BTreeSet<Part>) {
+        for part in parts {
+            match world.part(&part) {
+                Some(value) => drop(self.0.insert(part, serde_json::to_string(&value).unwrap())),
+                None => drop(self.0.remove(&part)),
+            }
+        }
+    }
+
+    fn runtime(&self) -> Runtime {
+        let mut runtime = Runtime::default();
+        for (part, text) in &self.0 {
+            runtime.put(part.clone(), &mut serde_json::Deserializer::from_str(text)).unwrap();
+        }
+        runtime
+    }
 }
 
 fn saved(world: &World) -> (Desired, Runtime) {
@@ -145,6 +175,7 @@ impl Machine {
         Self {
             world: World::new(chance),
             twin: World::new(chance),
+            kept: Kept::whole(&World::new(chance)),
             now: Mono(1),
             bodies: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -190,8 +221,12 @@ impl Machine {
         self.world.step(self.time(), event.clone(), &mut out);
         self.log.extend(out.iter().cloned().map(Line::Out));
         // Not each time: the way through JSON is what a case costs most.
+        let changed = self.world.take_changed();
+        self.kept.write(&self.world, changed);
         if self.steps.is_multiple_of(24) {
             self.twin = loaded(&self.twin);
+            let whole = saved(&self.world).1;
+            assert_eq!(self.kept.runtime(), whole, "what was kept part by part is not all{}", self.story());
         }
         self.steps += 1;
         let mut twin_out = Vec::new();
@@ -286,13 +321,15 @@ impl Machine {
         let (desired, _) = saved(&self.world);
         self.world = World::from_desired(desired.clone(), self.chance);
         self.twin = World::from_desired(desired, self.chance);
+        self.kept = Kept::whole(&self.world);
         self.say("a new daemon begins from what is on disk");
     }
 
     /// A new daemon takes up what was saved and compares it with what there is.
     fn come_back(&mut self) {
-        self.world = loaded(&self.world);
+        self.world = World::restore(saved(&self.world).0, self.kept.runtime());
         self.twin = loaded(&self.twin);
+        self.kept = Kept::whole(&self.world);
         let known: Vec<(ProcId, bool)> = self
             .world
             .procs()
@@ -318,6 +355,7 @@ impl Machine {
         self.say("the daemon dies between its two writes");
         self.world = World::restore(desired.clone(), runtime.clone());
         self.twin = World::restore(desired, runtime);
+        self.kept = Kept::whole(&self.world);
         self.come_back();
     }
 
