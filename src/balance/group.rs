@@ -2,13 +2,14 @@
 //! Owns: the indexes of the sockets, and the routed set.
 //! Never: keeps a socket open: a kept copy would keep a dead app's listener alive.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, ReusePortSockArray};
 use aya::programs::SkReuseport;
 
+use super::kept::{self, Kept};
 use super::object::{Loader, Unable};
+use crate::sys::bpf;
 
 /// Sockets of one address; the same in route.bpf.c.
 const MOST: usize = 512;
@@ -29,6 +30,8 @@ struct Member {
     run: u64,
     cookie: u64,
     routed: bool,
+    /// Its socket is in the kernel's array. Of one that an earlier daemon left this is not known.
+    placed: bool,
 }
 
 /// Why a socket is left to the kernel's own choice.
@@ -41,13 +44,17 @@ pub enum Refusal {
         "it was opened with MPTCP, so the kernel shares it by its own hash, also with instances that are not ready"
     )]
     Multipath,
+    /// EBUSY: a socket stands at one place of one array only.
+    #[error("it is among those of another address already")]
+    There,
     #[error("{0}")]
     Kernel(#[from] Unable),
 }
 
 pub struct Group {
-    programs: Ebpf,
+    program: OwnedFd,
     sockets: ReusePortSockArray<MapData>,
+    kept: Array<MapData, [u64; 2]>,
     choices: Array<MapData, Choice>,
     current: Array<MapData, u32>,
     aims: HashMap<MapData, u32, u32>,
@@ -57,31 +64,78 @@ pub struct Group {
 }
 
 impl Group {
-    pub fn load(loader: &mut Loader, turns: Turns) -> Result<Self, Unable> {
+    /// What is kept of a group, by name.
+    pub const NAMES: [&str; 6] = ["route", "sockets", "members", "choices", "current", "aims"];
+
+    /// Also gives what is to be kept.
+    pub fn load(loader: &mut Loader, turns: Turns) -> Result<(Self, Kept), Unable> {
         let mut programs = loader.load(aya::include_bytes_aligned!("route.bpf.o"))?;
         let program: &mut SkReuseport =
             programs.program_mut("route").ok_or(Unable::Incomplete("program `route`"))?.try_into()?;
         program.load()?;
-        let mut map = |name| programs.take_map(name).ok_or(Unable::Incomplete(name));
-        Ok(Self {
-            sockets: map("sockets")?.try_into()?,
-            choices: map("choices")?.try_into()?,
-            current: map("current")?.try_into()?,
-            aims: map("aims")?.try_into()?,
-            programs,
+        let program = program.fd()?.as_fd().try_clone_to_owned().map_err(kept::refused)?;
+        let mut kept = Kept::new();
+        kept.insert("route".to_owned(), program.try_clone().map_err(kept::refused)?);
+        let group = Self {
+            program,
+            sockets: kept::take(&mut programs, "sockets", &mut kept)?,
+            kept: kept::take(&mut programs, "members", &mut kept)?,
+            choices: kept::take(&mut programs, "choices", &mut kept)?,
+            current: kept::take(&mut programs, "current", &mut kept)?,
+            aims: kept::take(&mut programs, "aims", &mut kept)?,
             holds: 0,
             turns,
             members: Vec::new(),
-        })
+        };
+        Ok((group, kept))
+    }
+
+    /// Takes over what an earlier daemon made, but for the sockets that are closed by now.
+    pub fn resume(mut kept: Kept, listens: impl Fn(u64) -> bool) -> Result<Self, Unable> {
+        let mut group = Self {
+            program: kept.remove("route").ok_or(Unable::Incomplete("route"))?,
+            sockets: kept::resume(&mut kept, "sockets")?,
+            kept: kept::resume(&mut kept, "members")?,
+            choices: kept::resume(&mut kept, "choices")?,
+            current: kept::resume(&mut kept, "current")?,
+            aims: kept::resume(&mut kept, "aims")?,
+            holds: 0,
+            turns: Turns::RoundRobin,
+            members: Vec::new(),
+        };
+        group.holds = group.current.get(&0, 0)? & 1;
+        let choice = group.choices.get(&group.holds, 0)?;
+        if choice[0] != 0 {
+            group.turns = Turns::Hash;
+        }
+        let routed = &choice[2..2 + (choice[1] as usize).min(MOST)];
+        for index in 0..MOST {
+            let [run, cookie] = group.kept.get(&(index as u32), 0)?;
+            let member = (run != 0 && listens(cookie)).then(|| Member {
+                run,
+                cookie,
+                routed: routed.contains(&(index as u32)),
+                placed: false,
+            });
+            group.members.push(member);
+        }
+        let used = group.members.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        group.members.truncate(used);
+        // Probes of the daemon that made them are gone.
+        let aims: Vec<u32> = group.aims.keys().filter_map(Result::ok).collect();
+        aims.into_iter().for_each(|from| drop(group.aims.remove(&from)));
+        group.write()?;
+        Ok(group)
     }
 
     /// Takes in a listening socket of a run, not routed yet.
     pub fn admit(&mut self, socket: BorrowedFd<'_>, run: u64, cookie: u64) -> Result<(), Refusal> {
-        if self.members.iter().flatten().any(|member| member.cookie == cookie) {
+        let known = self.members.iter().position(|member| member.is_some_and(|member| member.cookie == cookie));
+        if known.is_some_and(|at| self.members[at].is_some_and(|member| member.placed)) {
             return Ok(());
         }
-        let index = match self.members.iter().position(Option::is_none) {
-            Some(free) => free,
+        let index = match known.or_else(|| self.members.iter().position(Option::is_none)) {
+            Some(index) => index,
             None if self.members.len() < MOST => {
                 self.members.push(None);
                 self.members.len() - 1
@@ -89,12 +143,17 @@ impl Group {
             None => return Err(Refusal::Full),
         };
         // Every time: once the last socket of an address is closed, the next one begins a group without a program.
-        let program = self.programs.program("route").ok_or(Unable::Incomplete("program `route`"))?;
-        let program: &SkReuseport = program.try_into().map_err(Unable::from)?;
-        program.attach(socket).map_err(|error| refusal(error.into()))?;
+        bpf::attach_to_group(self.program.as_fd(), socket).map_err(refused)?;
+        // First whose it will be: it may be the last thing that this daemon does.
+        self.kept.set(index as u32, [run, cookie], 0).map_err(Unable::from)?;
         // The element of a closed socket is empty again by itself.
-        self.sockets.set(index as u32, &socket.as_raw_fd(), 0).map_err(|error| refusal(error.into()))?;
-        self.members[index] = Some(Member { run, cookie, routed: false });
+        match self.sockets.set(index as u32, &socket.as_raw_fd(), 0).map_err(|error| refusal(error.into())) {
+            // An earlier daemon has put it there.
+            Err(Refusal::There) if known.is_some() => {}
+            set => set?,
+        }
+        let routed = self.members[index].is_some_and(|member| member.routed);
+        self.members[index] = Some(Member { run, cookie, routed, placed: true });
         Ok(())
     }
 
@@ -120,9 +179,10 @@ impl Group {
 
     fn remove(&mut self, gone: impl Fn(&Member) -> bool) -> Result<(), Unable> {
         let mut changed = false;
-        for slot in &mut self.members {
+        for (index, slot) in self.members.iter_mut().enumerate() {
             if let Some(member) = slot.take_if(|member| gone(member)) {
                 changed |= member.routed;
+                self.kept.set(index as u32, [0, 0], 0)?;
             }
         }
         if changed { self.write() } else { Ok(()) }
@@ -185,17 +245,20 @@ impl Group {
     }
 }
 
+fn refused(source: std::io::Error) -> Refusal {
+    refusal(Unable::Refused { what: "the program cannot be attached to the socket", source })
+}
+
 fn refusal(error: Unable) -> Refusal {
     /// Linux's own, not of POSIX: include/linux/errno.h.
     const ENOTSUPP: i32 = 524;
-    let source: Option<&dyn std::error::Error> = Some(&error);
-    let mut cause = source;
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
     while let Some(error) = cause {
-        let io = error.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| matches!(io.raw_os_error(), Some(ENOTSUPP | libc::EOPNOTSUPP))) {
-            return Refusal::Multipath;
+        match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
+            Some(ENOTSUPP | libc::EOPNOTSUPP) => return Refusal::Multipath,
+            Some(libc::EBUSY) => return Refusal::There,
+            _ => cause = error.source(),
         }
-        cause = error.source();
     }
     Refusal::Kernel(error)
 }

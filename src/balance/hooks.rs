@@ -3,16 +3,16 @@
 //! Never: follows from the news; the daemon does.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, RingBuf};
-use aya::programs::links::CgroupAttachMode;
-use aya::programs::{CgroupSock, CgroupSockAddr, SockOps};
+use aya::programs::Program;
 
+use super::kept::{self, Kept};
 use super::object::{Loader, Unable};
+use crate::sys::bpf::{self, Attach};
 
 /// What an app did that the daemon should know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,19 +25,34 @@ pub enum News {
     Taken { run: u64, port: u16, holder: u64 },
 }
 
-/// The attached programs. Dropping them detaches them; sockets stay as they are.
+/// The attached programs. They stay attached as long as anybody holds a copy of their links.
 #[derive(Debug)]
 pub struct Hooks {
     unshared: HashMap<MapData, u64, u64>,
-    _programs: Ebpf,
+    _links: Vec<OwnedFd>,
 }
 
 /// The kernel's end of the news.
 pub struct Ring(RingBuf<MapData>);
 
+/// Each program and what calls it. Releases are counted before binds are, so that no count begins too low.
+const PROGRAMS: [(&str, Attach); 6] = [
+    ("bind4", Attach::Bind4),
+    ("bind6", Attach::Bind6),
+    ("release", Attach::SockRelease),
+    ("post_bind4", Attach::PostBind4),
+    ("post_bind6", Attach::PostBind6),
+    ("listens", Attach::SockOps),
+];
+
 impl Hooks {
-    /// `base` is the v2 directory with the apps' directories.
-    pub fn attach(loader: &mut Loader, base: &Path) -> Result<(Self, Ring), Unable> {
+    /// What is kept of the hooks, by name.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        PROGRAMS.into_iter().map(|(name, _)| name).chain(["unshared", "news"])
+    }
+
+    /// `base` is the v2 directory with the apps' directories. Also gives what is to be kept.
+    pub fn attach(loader: &mut Loader, base: &Path) -> Result<(Self, Ring, Kept), Unable> {
         let refused = |what| move |source| Unable::Refused { what, source };
         let dir = File::open(base).map_err(refused("cannot open the apps' cgroup"))?;
         // The id of a cgroup is the inode number of its directory (cgroup-v2.rst; bpf-helpers(7)).
@@ -45,27 +60,33 @@ impl Hooks {
         let mut programs = loader.load(aya::include_bytes_aligned!("hooks.bpf.o"))?;
         let mut home: Array<_, u64> = programs.take_map("base").ok_or(Unable::Incomplete("map `base`"))?.try_into()?;
         home.set(0, id, 0)?;
-        let mode = CgroupAttachMode::Single;
-        for name in ["bind4", "bind6"] {
-            let program: &mut CgroupSockAddr =
-                programs.program_mut(name).ok_or(Unable::Incomplete("bind hook"))?.try_into()?;
-            program.load()?;
-            program.attach(&dir, mode)?;
+        let mut kept = Kept::new();
+        let mut links = Vec::new();
+        for (name, kind) in PROGRAMS {
+            let program = programs.program_mut(name).ok_or(Unable::Incomplete(name))?;
+            match program {
+                Program::CgroupSockAddr(program) => program.load()?,
+                Program::CgroupSock(program) => program.load()?,
+                Program::SockOps(program) => program.load()?,
+                _ => return Err(Unable::Incomplete(name)),
+            }
+            let link = bpf::attach_to_cgroup(program.fd()?.as_fd(), dir.as_fd(), kind)
+                .map_err(refused("a program cannot be attached to the apps' cgroup"))?;
+            kept.insert(name.to_owned(), link.try_clone().map_err(kept::refused)?);
+            links.push(link);
         }
-        // Releases are counted before binds are, so that no count begins too low.
-        for name in ["release", "post_bind4", "post_bind6"] {
-            let program: &mut CgroupSock =
-                programs.program_mut(name).ok_or(Unable::Incomplete("socket hook"))?.try_into()?;
-            program.load()?;
-            program.attach(&dir, mode)?;
-        }
-        let program: &mut SockOps =
-            programs.program_mut("listens").ok_or(Unable::Incomplete("listen hook"))?.try_into()?;
-        program.load()?;
-        program.attach(&dir, mode)?;
-        let ring = RingBuf::try_from(programs.take_map("news").ok_or(Unable::Incomplete("map `news`"))?)?;
-        let unshared = programs.take_map("unshared").ok_or(Unable::Incomplete("map `unshared`"))?.try_into()?;
-        Ok((Self { unshared, _programs: programs }, Ring(ring)))
+        let unshared = kept::take(&mut programs, "unshared", &mut kept)?;
+        let ring = kept::take(&mut programs, "news", &mut kept)?;
+        Ok((Self { unshared, _links: links }, Ring(ring), kept))
+    }
+
+    /// Takes over what an earlier daemon attached, news that nobody has heard yet included.
+    pub fn resume(mut kept: Kept) -> Result<(Self, Ring), Unable> {
+        let unshared = kept::resume(&mut kept, "unshared")?;
+        let ring = kept::resume(&mut kept, "news")?;
+        let link = |(name, _): (&'static str, Attach)| kept.remove(name).ok_or(Unable::Incomplete(name));
+        let links = PROGRAMS.into_iter().map(link).collect::<Result<_, _>>()?;
+        Ok((Self { unshared, _links: links }, Ring(ring)))
     }
 
     /// Whether the instances of an app (the id of its cgroup) share ports. They do unless told otherwise.

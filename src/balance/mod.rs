@@ -3,7 +3,7 @@
 //! Never: decides who is routed, or which run a socket belongs to; the daemon knows both.
 //!
 //! `hooks` lets the instances of an app bind the same port and tells of every listen(2); `group` chooses among the
-//! sockets of one address; `routes` is all groups of this host; `drain` says when a run without new connections is
+//! sockets of one address; `routes` is all groups of this host; `kept` is what stays when the daemon goes; `drain` says when a run without new connections is
 //! done with those it has.
 
 #![forbid(unsafe_code)]
@@ -11,5 +11,6 @@
 pub mod drain;
 pub mod group;
 pub mod hooks;
+pub mod kept;
 pub mod object;
 pub mod routes;

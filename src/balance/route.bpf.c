@@ -23,6 +23,19 @@ struct {
 	__type(value, __u32);
 } sockets SEC(".maps");
 
+// Whose the socket at the same index is. For a daemon that comes after another; no program reads it.
+struct member {
+	__u64 run; // 0: nobody's
+	__u64 cookie;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MOST);
+	__type(key, __u32);
+	__type(value, struct member);
+} members SEC(".maps");
+
 struct choice {
 	__u32 by_hash; // else in turn
 	__u32 count;

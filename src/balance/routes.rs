@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
 use super::group::{Group, Refusal, Turns};
+use super::kept::Kept;
 use super::object::{Loader, Unable};
 
 /// Sockets with the same one share their connections: one reuseport group of the kernel.
@@ -16,14 +17,45 @@ pub struct Place {
     pub address: SocketAddr,
 }
 
+impl Place {
+    /// As it stands in the name of what is kept of its group: `<netns>/<address>`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.netns, self.address)
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        let (netns, address) = name.split_once('/')?;
+        Some(Self { netns: netns.parse().ok()?, address: address.parse().ok()? })
+    }
+}
+
 pub struct Routes {
     loader: Loader,
     groups: BTreeMap<Place, Group>,
+    /// Groups that are new, and what is to be kept of them; groups that are gone.
+    fresh: Vec<(Place, Kept)>,
+    gone: Vec<Place>,
 }
 
 impl Routes {
     pub fn new(loader: Loader) -> Self {
-        Self { loader, groups: BTreeMap::new() }
+        Self { loader, groups: BTreeMap::new(), fresh: Vec::new(), gone: Vec::new() }
+    }
+
+    /// Takes over a group that an earlier daemon made. `listens` says whether the socket of a cookie is still there.
+    pub fn resume(&mut self, place: Place, kept: Kept, listens: impl Fn(u64) -> bool) -> Result<(), Unable> {
+        let group = Group::resume(kept, listens)?;
+        if group.is_empty() {
+            self.gone.push(place)
+        } else {
+            drop(self.groups.insert(place, group))
+        }
+        Ok(())
+    }
+
+    /// What is to be kept from now on, and what no more, in this order.
+    pub fn take_changes(&mut self) -> (Vec<Place>, Vec<(Place, Kept)>) {
+        (std::mem::take(&mut self.gone), std::mem::take(&mut self.fresh))
     }
 
     /// Takes in a listening socket of a run. It is routed once the run is.
@@ -37,7 +69,11 @@ impl Routes {
     ) -> Result<(), Refusal> {
         let group = match self.groups.entry(place) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(free) => free.insert(Group::load(&mut self.loader, turns)?),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                let (group, kept) = Group::load(&mut self.loader, turns)?;
+                self.fresh.push((place, kept));
+                free.insert(group)
+            }
         };
         group.set_turns(turns)?;
         group.admit(socket, run, cookie)
@@ -65,7 +101,14 @@ impl Routes {
 
     fn leave(&mut self, leave: impl Fn(&mut Group) -> Result<(), Unable>) -> Result<(), Unable> {
         let done = self.groups.values_mut().try_for_each(leave);
-        self.groups.retain(|_, group| !group.is_empty());
+        for (place, _) in self.groups.extract_if(.., |_, group| group.is_empty()) {
+            // One that is not given away yet need not be taken back.
+            let fresh = self.fresh.len();
+            self.fresh.retain(|(given, _)| *given != place);
+            if fresh == self.fresh.len() {
+                self.gone.push(place);
+            }
+        }
         done
     }
 

@@ -158,6 +158,11 @@ impl World {
         Some(app.spec(revision))
     }
 
+    /// The settings of an app at a revision that is still in use, or else the newest.
+    pub fn spec_at(&self, app: &AppName, revision: Revision) -> Option<&Arc<AppSpec>> {
+        self.apps.get(app).map(|app| app.spec(revision))
+    }
+
     /// Every proc that has, or is about to have, a cgroup.
     pub fn procs(&self) -> impl Iterator<Item = KnownProc<'_>> {
         let slots = self.apps.values().flat_map(|app| app.runtime.slots.iter().map(move |(slot, i)| (app, *slot, i)));

@@ -8,13 +8,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
+use super::adopt::Adoption;
 use super::clock;
 use super::executor::Executor;
+use super::fault::Fault;
 use super::link::{FromHolder, Link, LinkError};
 use super::listen::PortMemory;
+use super::runtime::{Key, RuntimeFile};
 use super::store::Store;
 use super::told::Told;
 use crate::api::{Ask, Job, JobUpdate, Refusal};
+use crate::core::Part;
 use crate::core::effect::Effect;
 use crate::core::event::Event;
 use crate::core::store::Desired;
@@ -32,9 +36,25 @@ pub struct OnDisk {
     pub ports: PortMemory,
 }
 
+impl OnDisk {
+    pub fn of(world: &World) -> Self {
+        Self { world: world.desired(), ports: PortMemory::default() }
+    }
+}
+
+/// Where what must not be forgotten is kept.
+pub struct Disk {
+    pub store: Store,
+    pub runtime: RuntimeFile,
+    pub next_job: u64,
+    pub fault: Fault,
+}
+
 pub struct Driver {
     pub(super) world: World,
     store: Store,
+    runtime: RuntimeFile,
+    fault: Fault,
     pub(super) executor: Executor,
     pub(super) link: Link,
     jobs: HashMap<JobId, Waiting>,
@@ -57,7 +77,7 @@ type Answer = (tokio::sync::oneshot::Sender<Result<Job, Refusal>>, mpsc::Unbound
 impl Driver {
     pub fn new(
         world: World,
-        store: Store,
+        Disk { store, runtime, next_job, fault }: Disk,
         executor: Executor,
         link: Link,
         snapshots: watch::Sender<Arc<Snapshot>>,
@@ -66,16 +86,33 @@ impl Driver {
         Self {
             world,
             store,
+            runtime,
+            fault,
             executor,
             link,
             jobs: HashMap::new(),
-            next_job: 1,
+            next_job,
             queue: VecDeque::new(),
             sampler,
             effects: Vec::new(),
             snapshots,
             exit: false,
         }
+    }
+
+    /// Takes up what a daemon before us has left.
+    pub fn adopt(&mut self, adoption: Adoption) {
+        if adoption.alive() > 0 {
+            tracing::info!("{} processes of the daemon before are taken over", adoption.alive());
+        }
+        let outstanding = self.world.outstanding();
+        self.executor.adopt(adoption, outstanding, &mut self.link, &mut self.queue);
+        // From here on only changes are written; a first run, and a newer version, have all to write.
+        for part in self.world.parts() {
+            self.keep_part(part);
+        }
+        self.runtime.put(&Key::Desired, &self.world.desired());
+        self.runtime.put(&Key::NextJob, &self.next_job);
     }
 
     /// Serves until the core says `Exit` or the holder is gone.
@@ -133,11 +170,19 @@ impl Driver {
 
     /// Steps through every waiting event, carrying out what each asks for; then tells the world.
     fn settle(&mut self) {
+        let happened = !self.queue.is_empty();
         loop {
             while let Some(event) = self.queue.pop_front() {
                 let now = clock::now();
                 let mut effects = std::mem::take(&mut self.effects);
                 self.world.step(now, event, &mut effects);
+                self.fault.place();
+                if effects.contains(&Effect::SaveDesired) {
+                    self.save();
+                    self.fault.place();
+                }
+                self.keep();
+                self.fault.place();
                 self.carry_out(now, &mut effects);
                 effects.clear();
                 self.effects = effects;
@@ -148,9 +193,16 @@ impl Driver {
                 break;
             }
         }
-        self.executor.tidy(&mut self.link);
         if self.executor.take_ports_changed() {
             self.save();
+        }
+        self.keep();
+        if happened {
+            self.fault.place();
+        }
+        self.executor.tidy(&mut self.link);
+        if happened {
+            self.fault.place();
         }
         let changed = self.snapshots.send_if_modified(|old| {
             let new = self.world.snapshot();
@@ -168,7 +220,8 @@ impl Driver {
     fn carry_out(&mut self, now: Now, effects: &mut Vec<Effect>) {
         for effect in effects.drain(..) {
             match effect {
-                Effect::SaveDesired => self.save(),
+                // Before anything else was done.
+                Effect::SaveDesired => {}
                 Effect::Deny { job, denied } => self.refuse(job, denied.into()),
                 Effect::Accepted { job, instances } => {
                     if let Some((answer, updates)) = self.jobs.get_mut(&job).and_then(|waiting| waiting.answer.take()) {
@@ -186,6 +239,7 @@ impl Driver {
                 Effect::Alarm(alarm) => tracing::error!("this cannot happen, and did: {alarm}"),
                 effect => self.executor.carry_out(effect, now, &mut self.link, &mut self.queue),
             }
+            self.fault.place();
         }
     }
 
@@ -206,6 +260,30 @@ impl Driver {
         if let Err(error) = self.store.save(&on_disk) {
             tracing::error!("what is wanted could not be saved: {error}");
         }
+        self.runtime.put(&Key::Desired, &on_disk.world);
+    }
+
+    /// Keeps what has changed, before anything is done about it.
+    fn keep(&mut self) {
+        for part in self.world.take_changed() {
+            self.keep_part(part);
+        }
+        for (run, ending) in self.executor.take_endings() {
+            match ending {
+                Some(ending) => self.runtime.put(&Key::Ending(run), &ending),
+                None => self.runtime.remove(&Key::Ending(run)),
+            }
+        }
+        if let Err(error) = self.runtime.commit() {
+            tracing::error!("what goes on could not be kept for a daemon after this one: {error}");
+        }
+    }
+
+    fn keep_part(&mut self, part: Part) {
+        match self.world.part(&part) {
+            Some(value) => self.runtime.put(&Key::World(part), &value),
+            None => self.runtime.remove(&Key::World(part)),
+        }
     }
 
     /// SIGTERM: the same as `stead shutdown`, with nobody waiting.
@@ -217,6 +295,7 @@ impl Driver {
     fn take_job(&mut self) -> JobId {
         let job = JobId(self.next_job);
         self.next_job += 1;
+        self.runtime.put(&Key::NextJob, &self.next_job);
         job
     }
 

@@ -11,6 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::account::Account;
+use super::adopt::Ending;
+use super::clock;
 use super::drain::DrainWatch;
 use super::link::{FromHolder, Link};
 use super::listen::{ListenWatch, PortMemory};
@@ -80,6 +82,37 @@ pub(super) struct Live {
     pub tasks: Vec<AbortHandle>,
 }
 
+impl Live {
+    /// Nothing of it is there yet but its directory, which whoever makes this adds.
+    pub fn new(proc: ProcId, spec: Arc<AppSpec>, revision: Revision) -> Self {
+        Self {
+            proc,
+            spec,
+            revision,
+            cgroup: RunCgroup::default(),
+            cgroup_id: None,
+            meter: None,
+            account: None,
+            env_file: BTreeMap::new(),
+            asked: false,
+            probe: Probe::None,
+            pid: None,
+            started: clock::mono(),
+            ready: false,
+            listens: false,
+            sockets: Vec::new(),
+            remarks: Vec::new(),
+            leaving: false,
+            early: Vec::new(),
+            oom: false,
+            exit: None,
+            gone: false,
+            streams: 0,
+            tasks: Vec::new(),
+        }
+    }
+}
+
 pub struct Executor {
     pub(super) tree: Tree,
     pub(super) output: Output,
@@ -100,6 +133,8 @@ pub struct Executor {
     pub(super) litter: Vec<RunCgroup>,
     /// Life-cycle events that are still to be written down, in order.
     pub(super) news: Vec<(Wall, InstanceId, Option<ProcId>, News)>,
+    /// Runs that are gone but for their output, and those of them that are done with: to be kept, and kept no more.
+    pub(super) endings: Vec<(Run, Option<Ending>)>,
     /// Or why ports cannot be shared here.
     pub(super) sharing: Result<Sharing, Unable>,
 }
@@ -136,6 +171,7 @@ impl Executor {
             starting: 0,
             litter: Vec::new(),
             news: Vec::new(),
+            endings: Vec::new(),
             sharing,
         }
     }
@@ -308,13 +344,20 @@ impl Executor {
     pub(super) fn drop_if_done(&mut self, run: Run, link: &mut Link) {
         if self.runs.get(&run).is_some_and(|live| live.gone && live.streams == 0) {
             self.runs.remove(&run);
+            self.endings.push((run, None));
             link.forget(run.0);
         }
+    }
+
+    /// What is to be kept, or kept no more, since the last call.
+    pub fn take_endings(&mut self) -> Vec<(Run, Option<Ending>)> {
+        std::mem::take(&mut self.endings)
     }
 
     /// Work that nobody waits for, at the end of the loop's turn: acknowledges exits, writes the news down, and removes
     /// the cgroups of runs that have ended.
     pub fn tidy(&mut self, link: &mut Link) {
+        self.give_sharing(link);
         link.send_later();
         self.write_news();
         // rmdir and CLONE_INTO_CGROUP take the same lock in the kernel, and a spawn must not wait for a removal.
@@ -343,7 +386,7 @@ impl Executor {
         self.output.write(events);
     }
 
-    fn clear_litter(&mut self) {
+    pub(super) fn clear_litter(&mut self) {
         for cgroup in std::mem::take(&mut self.litter) {
             match cgroup.remove() {
                 Ok(()) => {}

@@ -9,6 +9,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::adopt::Ending;
 use super::executor::{Executor, Probe, stream_key};
 use super::link::Link;
 use super::told::Told;
@@ -22,7 +23,7 @@ use crate::sys::cgroup::RunCgroup;
 impl Executor {
     pub(super) fn exited(&mut self, run: Run, exit: Exit, link: &mut Link, queue: &mut VecDeque<Event>) {
         self.read_ring(queue);
-        let Some(live) = self.runs.get_mut(&run) else {
+        let Some(live) = self.runs.get(&run) else {
             // A run that was given up before its news came.
             link.reap(run.0);
             return link.forget(run.0);
@@ -30,11 +31,27 @@ impl Executor {
         if live.exit.is_some() {
             return;
         }
+        self.set_exit(run, exit);
+        self.tell_exit(run, queue);
+        self.end_rest(run, link, queue);
+    }
+
+    /// What was watched of a run that lived is watched no more.
+    pub(super) fn set_exit(&mut self, run: Run, exit: Exit) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
         live.exit = Some(exit);
         live.meter = None;
         for task in live.tasks.drain(..) {
             task.abort();
         }
+        self.watch.remove(run);
+        self.drains.remove(run);
+    }
+
+    /// Tells the core why it died, while the OOM counter can still be read.
+    pub(super) fn tell_exit(&mut self, run: Run, queue: &mut VecDeque<Event>) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        let Some(exit) = live.exit else { return };
         if live.spec.limits.memory_max.is_some() || live.spec.limits.max_memory_restart.is_some() {
             match live.cgroup.oom_kills() {
                 // With the soft limit alone the host's OOM killer may have taken some other process of it long ago.
@@ -42,11 +59,13 @@ impl Executor {
                 Err(error) => tracing::warn!("{}: {error}", live.proc),
             }
         }
-        let oom = live.oom;
-        let (proc, cgroup) = (live.proc.clone(), live.cgroup.clone());
-        self.watch.remove(run);
-        self.drains.remove(run);
-        queue.push_back(Event::Exited { proc, exit, oom });
+        queue.push_back(Event::Exited { proc: live.proc.clone(), exit, oom: live.oom });
+    }
+
+    /// Ends what else is in the cgroup of a run whose main process is dead, and acknowledges the exit.
+    pub(super) fn end_rest(&mut self, run: Run, link: &mut Link, queue: &mut VecDeque<Event>) {
+        let Some(live) = self.runs.get(&run) else { return };
+        let cgroup = live.cgroup.clone();
         if !self.tree.has_cgroups() {
             // The zombie leader still holds the group's number, so nobody else can be hit.
             link.signal_group(run.0, Signal::KILL);
@@ -75,6 +94,10 @@ impl Executor {
         }
         live.gone = true;
         queue.push_back(Event::Gone { proc: live.proc.clone() });
+        if live.streams > 0 {
+            let ending = Ending { proc: live.proc.clone(), revision: live.revision };
+            self.endings.push((run, Some(ending)));
+        }
         let listened = !live.sockets.is_empty();
         self.litter.push(std::mem::take(&mut live.cgroup));
         if listened {

@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::watched::watched;
 use crate::holder::plan::Plan;
-use crate::holder::protocol::{self, Ends, Message, Request, Stream};
+use crate::holder::protocol::{self, Ends, Message, Request, Row, Stream};
 use crate::model::exit::Exit;
 use crate::model::signal::Signal;
 use crate::sys::socket;
@@ -70,6 +70,8 @@ pub struct Link {
     outbox: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
     /// Watched for room only while something is in the outbox: otherwise each message that the holder takes wakes us.
     room: Option<AsyncFd<OwnedFd>>,
+    /// What came while an answer was waited for, in order.
+    unheard: VecDeque<(Message, Vec<OwnedFd>)>,
     /// SIGTERM came while an answer was waited for.
     terminate: bool,
     /// Plans whose spawn is not answered: a failure is told in their words.
@@ -87,6 +89,7 @@ impl Link {
             later: Vec::new(),
             outbox: VecDeque::new(),
             room: None,
+            unheard: VecDeque::new(),
             terminate: false,
             plans: HashMap::new(),
         })
@@ -96,6 +99,11 @@ impl Link {
     pub async fn receive(&mut self) -> Result<FromHolder, LinkError> {
         if std::mem::take(&mut self.terminate) {
             return Ok(FromHolder::Terminate);
+        }
+        while let Some((message, fds)) = self.unheard.pop_front() {
+            if let Some(news) = self.news(message, fds)? {
+                return Ok(news);
+            }
         }
         loop {
             if !self.outbox.is_empty() {
@@ -182,8 +190,8 @@ impl Link {
         })
     }
 
-    /// The next answer to a request at start, before anything is running. News of the past is in the inventory.
-    pub async fn answer(&mut self) -> Result<(Message, Vec<OwnedFd>), LinkError> {
+    /// The next answer to a request at start. News that comes meanwhile is kept for `receive`.
+    async fn answer(&mut self) -> Result<(Message, Vec<OwnedFd>), LinkError> {
         loop {
             let mut guard = self.socket.ready(Interest::READABLE).await?;
             match socket::receive(self.socket.as_fd(), &mut self.buffer) {
@@ -198,10 +206,58 @@ impl Link {
                         return Ok((message, received.fds));
                     }
                     Message::Terminate => self.terminate = true,
-                    _ => {}
+                    message => self.unheard.push_back((message, received.fds)),
                 },
             }
         }
+    }
+
+    /// What the holder keeps under this name. Only at start.
+    pub async fn fetch(&mut self, name: &str) -> Result<Option<OwnedFd>, LinkError> {
+        self.request(&Request::Fetch { name: name.to_owned() });
+        loop {
+            let (answer, mut fds) = self.answer().await?;
+            if let Message::Fetched { name: found, .. } = answer
+                && found == name
+            {
+                return Ok(fds.pop());
+            }
+        }
+    }
+
+    /// Every process that the holder knows, and the names of what it keeps. Only at start.
+    pub async fn inventory(&mut self) -> Result<(Vec<Row>, Vec<String>), LinkError> {
+        self.request(&Request::Inventory);
+        let (mut rows, mut stored) = (Vec::new(), Vec::new());
+        loop {
+            if let (Message::Inventory { rows: some, stored: names, last }, _) = self.answer().await? {
+                rows.extend(some);
+                stored.extend(names);
+                if last {
+                    // What it said before is in these rows.
+                    self.unheard.clear();
+                    return Ok((rows, stored));
+                }
+            }
+        }
+    }
+
+    /// Our ends of the streams of these processes, in order. Only at start.
+    pub async fn take(&mut self, tokens: &[u64]) -> Result<Vec<Streams>, LinkError> {
+        tokens.iter().for_each(|&token| self.request(&Request::Take { token }));
+        let mut taken = Vec::with_capacity(tokens.len());
+        while taken.len() < tokens.len() {
+            self.send_outbox()?;
+            let answer = tokio::time::timeout(FAREWELL, self.answer()).await;
+            let (answer, fds) = answer.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            if let Message::Taken { token, fds: kinds } = answer
+                && token == tokens[taken.len()]
+            {
+                let ends = Ends::sort(kinds, fds)?;
+                taken.push(Streams { out: ends.stdout, err: ends.stderr, ipc: ends.ipc });
+            }
+        }
+        Ok(taken)
     }
 
     pub fn request(&mut self, request: &Request) {
@@ -309,7 +365,7 @@ fn send(socket: &AsyncFd<OwnedFd>, bytes: &[u8], fd: Option<&OwnedFd>) -> io::Re
     socket::send(socket.as_fd(), bytes, &fds)
 }
 
-fn exit_of(exit: protocol::Exit) -> Exit {
+pub(super) fn exit_of(exit: protocol::Exit) -> Exit {
     match exit {
         protocol::Exit::Code(code) => Exit::Code(code),
         protocol::Exit::Signal { signal, core_dumped } => Exit::Signal { signal: Signal(signal), core_dumped },

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod adopt;
 mod asks;
 mod clock;
 mod describe;
@@ -13,6 +14,7 @@ mod driver;
 mod environment;
 mod executor;
 mod exits;
+mod fault;
 mod ipc;
 mod link;
 mod listen;
@@ -25,6 +27,8 @@ mod passed;
 mod probe;
 mod program;
 mod readiness;
+mod remember;
+mod runtime;
 mod sharing;
 mod sockets;
 mod spawn;

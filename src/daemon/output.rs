@@ -30,15 +30,50 @@ struct Targets {
     by_stream: [Arc<Target>; 2],
 }
 
+/// Where each instance's lines go.
+#[derive(Debug, Default)]
+pub struct Places(BTreeMap<InstanceId, Targets>);
+
+impl Places {
+    /// One stream of a run, to be captured.
+    pub fn stream(
+        &mut self,
+        key: StreamKey,
+        pipe: OwnedFd,
+        index: usize,
+        instance: &InstanceId,
+        spec: &Arc<AppSpec>,
+        account: Option<&Account>,
+    ) -> Stream {
+        let target = Arc::clone(&self.of(instance, spec, account)[index]);
+        Stream { key, pipe, stream: STREAMS[index], label: instance.to_string(), target }
+    }
+
+    fn of(&mut self, instance: &InstanceId, spec: &Arc<AppSpec>, account: Option<&Account>) -> &[Arc<Target>; 2] {
+        let fresh = self.0.get(instance).is_some_and(|known| {
+            Arc::ptr_eq(&known.spec, spec) && (account.is_none() || known.account.as_ref() == account)
+        });
+        if !fresh {
+            let of = |stream| Arc::new(target(instance, spec, account, stream));
+            let out = of(LogStream::Out);
+            let err = of(LogStream::Err);
+            let err = if out.place.to_string() == err.place.to_string() { Arc::clone(&out) } else { err };
+            let targets = Targets { spec: Arc::clone(spec), account: account.cloned(), by_stream: [out, err] };
+            self.0.insert(instance.clone(), targets);
+        }
+        &self.0[instance].by_stream
+    }
+}
+
 pub struct Output {
     capture: Capture,
     dir: PathBuf,
-    targets: BTreeMap<InstanceId, Targets>,
+    places: Places,
 }
 
 impl Output {
-    pub fn new(capture: Capture, dir: PathBuf) -> Self {
-        Self { capture, dir, targets: BTreeMap::new() }
+    pub fn new(capture: Capture, dir: PathBuf, places: Places) -> Self {
+        Self { capture, dir, places }
     }
 
     /// Begins to capture one stream of a run.
@@ -51,8 +86,7 @@ impl Output {
         spec: &Arc<AppSpec>,
         account: Option<&Account>,
     ) {
-        let target = Arc::clone(&self.targets(instance, spec, account)[index]);
-        self.capture.add(Stream { key, pipe, stream: STREAMS[index], label: instance.to_string(), target });
+        self.capture.add(self.places.stream(key, pipe, index, instance, spec, account));
     }
 
     /// What stands in the stream's pipe now is all there will be.
@@ -70,8 +104,8 @@ impl Output {
         text: String,
     ) -> Option<Event> {
         let target = match live {
-            Some((spec, account)) => Arc::clone(&self.targets(instance, spec, account)[1]),
-            None => Arc::clone(&self.targets.get(instance)?.by_stream[1]),
+            Some((spec, account)) => Arc::clone(&self.places.of(instance, spec, account)[1]),
+            None => Arc::clone(&self.places.0.get(instance)?.by_stream[1]),
         };
         Some(Event { target, at, text })
     }
@@ -81,21 +115,6 @@ impl Output {
         if !events.is_empty() {
             self.capture.write(events);
         }
-    }
-
-    fn targets(&mut self, instance: &InstanceId, spec: &Arc<AppSpec>, account: Option<&Account>) -> &[Arc<Target>; 2] {
-        let fresh = self.targets.get(instance).is_some_and(|known| {
-            Arc::ptr_eq(&known.spec, spec) && (account.is_none() || known.account.as_ref() == account)
-        });
-        if !fresh {
-            let of = |stream| Arc::new(target(instance, spec, account, stream));
-            let out = of(LogStream::Out);
-            let err = of(LogStream::Err);
-            let err = if out.place.to_string() == err.place.to_string() { Arc::clone(&out) } else { err };
-            let targets = Targets { spec: Arc::clone(spec), account: account.cloned(), by_stream: [out, err] };
-            self.targets.insert(instance.clone(), targets);
-        }
-        &self.targets[instance].by_stream
     }
 
     /// The files an instance's lines go to, for people.
@@ -131,7 +150,7 @@ impl Output {
     /// Empties every file of an app. The answer comes from the capture thread.
     pub fn flush(&self, app: &AppName) -> std::sync::mpsc::Receiver<io::Result<()>> {
         let mut outside: Vec<Arc<Target>> = Vec::new();
-        for (_, targets) in self.targets.iter().filter(|(instance, _)| instance.app == *app) {
+        for (_, targets) in self.places.0.iter().filter(|(instance, _)| instance.app == *app) {
             let kept = targets.by_stream.iter().filter(|target| matches!(target.place, Place::Outside { .. }));
             outside.extend(kept.cloned());
         }
@@ -139,7 +158,7 @@ impl Output {
     }
 
     pub fn forget(&mut self, app: &AppName) {
-        self.targets.retain(|instance, _| instance.app != *app);
+        self.places.0.retain(|instance, _| instance.app != *app);
     }
 
     /// Waits until all that was written is in its files.

@@ -2,7 +2,7 @@
 //! Owns: the way from a listen(2) to a routed socket, and the words where a port cannot be shared.
 //! Never: chooses a connection's instance; the kernel does (`balance`).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -12,12 +12,14 @@ use tokio::sync::mpsc;
 
 use super::clock;
 use super::executor::{Executor, Live};
+use super::link::{Link, LinkError};
 use super::probe::{Aim, From};
 use super::told::Told;
 use super::tree::Tree;
 use super::watched::watched;
-use crate::balance::group::{Refusal, Turns};
+use crate::balance::group::{Group, Refusal, Turns};
 use crate::balance::hooks::{Hooks, News as Heard, Ring};
+use crate::balance::kept::{Kept, LAYOUT};
 use crate::balance::object::{Loader, Unable};
 use crate::balance::routes::{Place, Relief, Routes};
 use crate::core::effect::News;
@@ -25,7 +27,7 @@ use crate::core::event::Event;
 use crate::model::ids::{AppName, InstanceId, ProcId, Run};
 use crate::model::request::{InstanceOutcome, InstanceResult, Outcome};
 use crate::model::spec::{AppSpec, Balance};
-use crate::sys::listening;
+use crate::sys::{inet_diag, listening};
 
 /// After so many at once the kernel may have had no room for more, and some may be lost.
 const FLOOD: usize = 2048;
@@ -38,10 +40,66 @@ pub struct Sharing {
     hooks: Hooks,
     ring: Ring,
     routes: Routes,
+    /// What the holder is to keep, by name.
+    give: Vec<(String, OwnedFd)>,
     /// Ids of the cgroups of apps with `share_ports = false`.
     unshared: HashSet<u64>,
     /// Instances that asked for a port that another app has: the port, and that app's name.
     taken: BTreeMap<InstanceId, (u16, String)>,
+}
+
+/// What an earlier daemon left with the holder.
+#[derive(Default)]
+pub struct Left {
+    hooks: Kept,
+    groups: Vec<(Place, Kept)>,
+}
+
+const STORED: &str = "bpf/";
+
+fn hook_name(name: &str) -> String {
+    format!("{STORED}{LAYOUT}/hooks/{name}")
+}
+
+fn group_name(name: &str, place: &Place) -> String {
+    format!("{STORED}{LAYOUT}/{name}/{}", place.name())
+}
+
+impl Left {
+    /// Fetches it. `stored` is all that the holder keeps. What a daemon of another layout left is let go, and with it
+    /// what its programs knew.
+    pub async fn fetch(stored: &[String], link: &mut Link) -> Result<Self, LinkError> {
+        let mut left = Self::default();
+        for name in Hooks::names() {
+            if stored.contains(&hook_name(name))
+                && let Some(fd) = link.fetch(&hook_name(name)).await?
+            {
+                left.hooks.insert(name.to_owned(), fd);
+            }
+        }
+        let whole = left.hooks.len() == Hooks::names().count();
+        let first = format!("{STORED}{LAYOUT}/{}/", Group::NAMES[0]);
+        for place in stored.iter().filter_map(|name| Place::parse(name.strip_prefix(&first)?)) {
+            let mut kept = Kept::new();
+            for name in Group::NAMES {
+                if let Some(fd) = link.fetch(&group_name(name, &place)).await? {
+                    kept.insert(name.to_owned(), fd);
+                }
+            }
+            if kept.len() == Group::NAMES.len() {
+                left.groups.push((place, kept));
+            }
+        }
+        let ours = format!("{STORED}{LAYOUT}/");
+        let foreign = |name: &&String| name.starts_with(STORED) && (!whole || !name.starts_with(&ours));
+        let foreign: Vec<&String> = stored.iter().filter(foreign).collect();
+        if !foreign.is_empty() {
+            tracing::warn!("BPF programs of another version are replaced: ports are shared anew from here on");
+            foreign.into_iter().for_each(|name| link.take_back(name.clone()));
+            return Ok(Self::default());
+        }
+        Ok(left)
+    }
 }
 
 /// A listening socket of a run, as the kernel told of it.
@@ -52,16 +110,32 @@ pub(super) struct Socket {
 }
 
 impl Sharing {
-    /// Puts the programs in place. Fails where the kernel, or whoever guards it, does not let us.
-    pub fn begin(tree: &Tree, tell: mpsc::UnboundedSender<Told>) -> Result<Self, Unable> {
+    /// Puts the programs in place, or takes over those that an earlier daemon has left. Fails where the kernel, or
+    /// whoever guards it, does not let us.
+    pub fn begin(tree: &Tree, left: Left, tell: mpsc::UnboundedSender<Told>) -> Result<Self, Unable> {
         let base = tree.v2().ok_or(Unable::NoTree)?;
         let mut loader = Loader::new()?;
-        let (hooks, ring) = Hooks::attach(&mut loader, &base)?;
+        let mut give = Vec::new();
+        let (hooks, ring) = if left.hooks.is_empty() {
+            let (hooks, ring, kept) = Hooks::attach(&mut loader, &base)?;
+            give.extend(kept.into_iter().map(|(name, fd)| (hook_name(&name), fd)));
+            (hooks, ring)
+        } else {
+            Hooks::resume(left.hooks)?
+        };
+        let mut routes = Routes::new(loader);
+        let there: HashSet<u64> = match left.groups.is_empty() {
+            true => HashSet::new(),
+            false => inet_diag::listeners().unwrap_or_default().iter().map(|listener| listener.cookie).collect(),
+        };
+        for (place, kept) in left.groups {
+            routes.resume(place, kept, |cookie| there.contains(&cookie))?;
+        }
         let events = ring.as_fd().try_clone_to_owned().and_then(|events| watched(events, Interest::READABLE));
         let events =
             events.map_err(|source| Unable::Refused { what: "its ring buffer cannot be waited on", source })?;
         tokio::spawn(hear(events, tell));
-        Ok(Self { hooks, ring, routes: Routes::new(loader), unshared: HashSet::new(), taken: BTreeMap::new() })
+        Ok(Self { hooks, ring, routes, give, unshared: HashSet::new(), taken: BTreeMap::new() })
     }
 
     /// Who else takes new connections where this run listens. None if it has no routed address.
@@ -144,7 +218,7 @@ impl Executor {
 
     /// Asks the kernel for every listening socket, where it could not or did not tell.
     fn find_listeners(&mut self, queue: &mut VecDeque<Event>) {
-        for listener in crate::sys::inet_diag::listeners().unwrap_or_default() {
+        for listener in inet_diag::listeners().unwrap_or_default() {
             let socket = Socket { port: listener.address.port(), cookie: listener.cookie };
             if let Some(run) = listener.cgroup.and_then(|cgroup| self.run_in(cgroup)) {
                 self.listens(run, socket, queue);
@@ -208,7 +282,7 @@ impl Executor {
             Ok(Some(found)) => found,
             Ok(None) => {
                 // Closed already; or the inner socket of one that the process sees as MPTCP, under another cookie.
-                let listens = crate::sys::inet_diag::listeners().unwrap_or_default();
+                let listens = inet_diag::listeners().unwrap_or_default();
                 if listens.iter().any(|listener| listener.cookie == socket.cookie) {
                     live.remark(format!("port {}: {}", socket.port, Refusal::Multipath));
                 }
@@ -253,6 +327,41 @@ impl Executor {
         if let Err(error) = sharing.routes.unroute(run.0) {
             tracing::error!("run {run} goes on getting connections: {error}");
         }
+    }
+
+    /// Has the holder keep what goes on working without a daemon.
+    pub(super) fn give_sharing(&mut self, link: &mut Link) {
+        let Ok(sharing) = &mut self.sharing else { return };
+        let (gone, fresh) = sharing.routes.take_changes();
+        for place in gone {
+            Group::NAMES.into_iter().for_each(|name| link.take_back(group_name(name, &place)));
+        }
+        let groups = fresh
+            .into_iter()
+            .flat_map(|(place, kept)| kept.into_iter().map(move |(name, fd)| (group_name(&name, &place), fd)));
+        sharing.give.drain(..).chain(groups).for_each(|(name, fd)| link.give(name, fd));
+    }
+
+    /// Where the runs of an earlier daemon listen.
+    pub(super) fn listening_by_cgroup(&self) -> HashMap<u64, Vec<Socket>> {
+        let mut sockets: HashMap<u64, Vec<Socket>> = HashMap::new();
+        if self.shares() {
+            for listener in inet_diag::listeners().unwrap_or_default() {
+                let socket = Socket { port: listener.address.port(), cookie: listener.cookie };
+                sockets.entry(listener.cgroup.unwrap_or_default()).or_default().push(socket);
+            }
+        }
+        sockets
+    }
+
+    /// Has a run of an earlier daemon take new connections as it did, or did not.
+    pub(super) fn resume_route(&mut self, run: Run) {
+        let Some(live) = self.runs.get(&run) else { return };
+        let routed = live.ready && !live.leaving;
+        for socket in live.sockets.clone() {
+            self.admit(run, socket);
+        }
+        if routed { self.route(run) } else { self.unroute(run) }
     }
 
     /// The run has ended; its sockets are closed.

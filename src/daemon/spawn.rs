@@ -3,11 +3,12 @@
 //! Never: forks; only the holder does.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::account::{self, Account};
 use super::environment::{self, Person};
-use super::executor::{Executor, Live, Probe, stream_key};
+use super::executor::{Executor, Live, stream_key};
 use super::link::{Link, Streams};
 use super::told::Told;
 use super::{clock, ipc, memory, passed, program};
@@ -46,32 +47,8 @@ impl Executor {
         self.prepare_sharing(&proc.instance.app, &spec);
         let known = self.accounts.get(&proc.instance.app).filter(|(identity, _)| *identity == spec.identity);
         let known = known.map(|(_, account)| account.clone());
-        let live = Live {
-            proc,
-            spec: Arc::clone(&spec),
-            revision,
-            // Its program may listen before the news of its start is here.
-            cgroup_id: cgroup.id(),
-            meter: None,
-            cgroup,
-            account: None,
-            env_file: BTreeMap::new(),
-            asked: false,
-            probe: Probe::None,
-            pid: None,
-            started: clock::mono(),
-            ready: false,
-            listens: false,
-            sockets: Vec::new(),
-            remarks: Vec::new(),
-            leaving: false,
-            early: Vec::new(),
-            oom: false,
-            exit: None,
-            gone: false,
-            streams: 0,
-            tasks: Vec::new(),
-        };
+        // Its program may listen before the news of its start is here.
+        let live = Live { cgroup_id: cgroup.id(), cgroup, ..Live::new(proc, Arc::clone(&spec), revision) };
         self.runs.insert(run, live);
         match known {
             // The way of a respawn: nothing to look up, nothing to wait for.
@@ -150,9 +127,7 @@ impl Executor {
     ) {
         let now = clock::now();
         let Some(live) = self.runs.get_mut(&run) else { return };
-        live.pid = Some(pid);
         live.started = now.mono;
-        live.meter = Some(Arc::new(Meter::new(pid, now.mono, figures_of(&live.cgroup))));
         let spec = Arc::clone(&live.spec);
         for (index, pipe) in [streams.out, streams.err].into_iter().enumerate() {
             let Some(pipe) = pipe else { continue };
@@ -166,9 +141,23 @@ impl Executor {
                 live.account.as_ref(),
             );
         }
-        if let Some(channel) = streams.ipc {
+        queue.push_back(Event::Spawned { proc: live.proc.clone(), pid });
+        self.attend(run, pid, streams.ipc);
+        let early = self.runs.get_mut(&run).map(|live| std::mem::take(&mut live.early)).unwrap_or_default();
+        self.await_ready(run, now.mono, link, queue);
+        for effect in early {
+            self.carry_out(effect, now, link, queue);
+        }
+    }
+
+    /// Measures, hears and watches the process of a run.
+    pub(super) fn attend(&mut self, run: Run, pid: i32, ipc: Option<OwnedFd>) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        live.pid = Some(pid);
+        live.meter = Some(Arc::new(Meter::new(pid, live.started, figures_of(&live.cgroup))));
+        if let Some(channel) = ipc {
             let tell = self.tell.clone();
-            let heard = matches!(spec.ready_on, ReadyOn::Auto | ReadyOn::Message);
+            let heard = matches!(live.spec.ready_on, ReadyOn::Auto | ReadyOn::Message);
             let task = tokio::spawn(async move {
                 let served = ipc::serve(channel, || {
                     if heard {
@@ -182,13 +171,7 @@ impl Executor {
             live.tasks.push(task.abort_handle());
         }
         let layout = self.tree.host.layout;
-        live.tasks.extend(memory::watch_oom_killer(run, &live.cgroup, &spec.limits, layout, &self.tell));
-        let early = std::mem::take(&mut live.early);
-        queue.push_back(Event::Spawned { proc: live.proc.clone(), pid });
-        self.await_ready(run, now.mono, link, queue);
-        for effect in early {
-            self.carry_out(effect, now, link, queue);
-        }
+        live.tasks.extend(memory::watch_oom_killer(run, &live.cgroup, &live.spec.limits, layout, &self.tell));
     }
 }
 

@@ -18,13 +18,16 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::driver::{Driver, OnDisk};
+use super::adopt::Adoption;
+use super::driver::{Disk, Driver};
 use super::executor::Executor;
+use super::fault::Fault;
 use super::link::{Link, LinkError};
 use super::mode::Mode;
-use super::output::Output;
+use super::output::{Output, Places};
 use super::passed::Passed;
-use super::sharing::Sharing;
+use super::remember::{Memory, remember};
+use super::sharing::{Left, Sharing};
 use super::store::{Store, StoreError};
 use super::told::Told;
 use super::tree::Tree;
@@ -32,9 +35,8 @@ use super::watched::watched;
 use super::{clock, measure, notify};
 use crate::api::Handle;
 use crate::bus::server;
-use crate::core::world::World;
-use crate::holder::protocol::{self, Message, Request};
-use crate::logs::capture::{Capture, Settings};
+use crate::holder::protocol;
+use crate::logs::capture::{Capture, Settings, Stream};
 use crate::logs::record::InFile;
 use crate::logs::trash::Trash;
 use crate::metrics::sampler::Sampler;
@@ -53,7 +55,7 @@ const TRASH_READ: &str = "log-trash-read";
 const TRASH_WRITE: &str = "log-trash-write";
 
 #[derive(Debug, thiserror::Error)]
-enum StartError {
+pub(super) enum StartError {
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error("{0}")]
@@ -66,7 +68,7 @@ enum StartError {
     Bus(io::Error),
 }
 
-fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
+pub(super) fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::Io { what: what.into(), source }
 }
 
@@ -119,25 +121,22 @@ async fn serve() -> Result<(), StartError> {
     make_dir(&mode.logs, 0o755)?;
     let kept = Kept::fetch(&mut link).await?;
     let tree = Tree::plant(&mode)?;
-    let stored = clear_leftovers(&tree, &mut link).await?;
+    let (rows, stored) = link.inventory().await?;
     let store = Store::open(&mode.state)?;
-    let saved = match store.load::<OnDisk>() {
-        Ok(saved) => saved,
-        Err(error @ StoreError::Corrupt { .. }) => {
-            tracing::error!("{error}; beginning with no apps");
-            None
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let (world, ports) = match saved {
-        Some(saved) => (World::from_desired(saved.world, seed()), saved.ports),
-        None => (World::new(seed()), Default::default()),
-    };
+    let Memory { world, ports, runtime, next_job, endings, anew } = remember(&store, &mut link).await?;
+    if anew {
+        clear_leftovers(&tree).await;
+    }
+    let mut places = Places::default();
+    let mut adoption = Adoption::prepare(&world, &endings, rows, &mut places, &mut link).await?;
+    let left = Left::fetch(&stored, &mut link).await?;
     let (tell, told) = mpsc::unbounded_channel();
-    let output = Output::new(capture(&mode, kept.record, kept.trash, tell.clone())?, mode.logs.clone());
+    let streams = std::mem::take(&mut adoption.streams);
+    let capture = capture(&mode, kept.record, kept.trash, streams, tell.clone())?;
+    let output = Output::new(capture, mode.logs.clone(), places);
     listen_to_notifications(kept.notify, tell.clone())?;
     let notify_path = mode.runtime.join("notify").to_string_lossy().into_owned();
-    let sharing = Sharing::begin(&tree, tell.clone());
+    let sharing = Sharing::begin(&tree, left, tell.clone());
     if let Err(why) = &sharing {
         tracing::warn!("instances cannot share ports: {why}");
     }
@@ -158,7 +157,15 @@ async fn serve() -> Result<(), StartError> {
         executor.tree.base_dir().unwrap_or_else(|| PathBuf::from("no cgroup")).display()
     );
     let sampler = Sampler::new(measure::keep_below());
-    let driver = Driver::new(world, store, executor, link, publish, sampler);
+    let mut driver = Driver::new(
+        world,
+        Disk { store, runtime, next_job, fault: Fault::from_env(&mode.runtime) },
+        executor,
+        link,
+        publish,
+        sampler,
+    );
+    driver.adopt(adoption);
     driver.run(mailbox, told).await?;
     let _ = fs::remove_file(mode.runtime.join("private"));
     Ok(())
@@ -190,9 +197,9 @@ struct Kept {
 impl Kept {
     /// Fetches what a daemon before us stored, or makes and stores it.
     async fn fetch(link: &mut Link) -> Result<Self, StartError> {
-        let notify = fetch(link, protocol::NOTIFY).await?;
+        let notify = link.fetch(protocol::NOTIFY).await?;
         let notify = notify.ok_or_else(|| io_error("get the notify socket")(io::ErrorKind::NotFound.into()))?;
-        let record = match fetch(link, RECORD).await? {
+        let record = match link.fetch(RECORD).await? {
             Some(record) => record,
             None => {
                 let record = memfd::create("stead-log-record", 4096).map_err(io_error("make a memfd"))?;
@@ -200,7 +207,7 @@ impl Kept {
                 record
             }
         };
-        let trash = match (fetch(link, TRASH_READ).await?, fetch(link, TRASH_WRITE).await?) {
+        let trash = match (link.fetch(TRASH_READ).await?, link.fetch(TRASH_WRITE).await?) {
             (Some(read), Some(write)) => (read, write),
             _ => {
                 let made = pipe::Pipe::nonblocking(crate::logs::trash::PIPE_SIZE);
@@ -214,72 +221,39 @@ impl Kept {
     }
 }
 
-async fn fetch(link: &mut Link, name: &str) -> Result<Option<OwnedFd>, LinkError> {
-    link.request(&Request::Fetch { name: name.to_owned() });
-    loop {
-        let (answer, mut fds) = link.answer().await?;
-        if let Message::Fetched { name: found, .. } = answer
-            && found == name
-        {
-            return Ok(fds.pop());
-        }
+/// Ends what is in cgroups of ours that no memory tells of: whoever starts the same apps now would have them twice.
+async fn clear_leftovers(tree: &Tree) {
+    let mut left = tree.leftovers();
+    if left.is_empty() {
+        return;
     }
-}
-
-/// Ends what a daemon before us has left running: this one does not know it, and would start it a second time. Returns
-/// the names of what the holder keeps.
-async fn clear_leftovers(tree: &Tree, link: &mut Link) -> Result<Vec<String>, StartError> {
-    link.request(&Request::Inventory);
-    let (mut rows, mut stored) = (Vec::new(), Vec::new());
-    loop {
-        if let (Message::Inventory { rows: some, stored: names, last }, _) = link.answer().await? {
-            rows.extend(some);
-            stored.extend(names);
-            if last {
-                break;
+    tracing::warn!(
+        "{} runs are left of which nothing is known, as after the holder was killed: they are ended",
+        left.len()
+    );
+    let mut pause = Duration::from_millis(1);
+    while pause < LEFTOVERS {
+        for (name, cgroup) in &left {
+            if let Err(error) = cgroup.kill() {
+                tracing::error!("{name}: {error}");
             }
         }
-    }
-    let left = tree.leftovers();
-    if !left.is_empty() || !rows.is_empty() {
-        tracing::warn!("ending {} processes and {} cgroups that an earlier daemon left", rows.len(), left.len());
-    }
-    for row in &rows {
-        link.signal_group(row.token, crate::model::signal::Signal::KILL);
-    }
-    for cgroup in &left {
-        if let Err(error) = cgroup.kill() {
-            tracing::error!("{error}");
-        }
-    }
-    let mut pause = Duration::from_millis(1);
-    let mut left = left;
-    loop {
-        left.retain(|cgroup| cgroup.populated().unwrap_or(true) || cgroup.remove().is_err());
-        if left.is_empty() || pause > LEFTOVERS {
-            break;
-        }
         tokio::time::sleep(pause).await;
-        pause *= 2;
-        for cgroup in &left {
-            let _ = cgroup.kill_each();
+        left.retain(|(_, cgroup)| cgroup.populated().unwrap_or(true) || cgroup.remove().is_err());
+        if left.is_empty() {
+            return;
         }
+        pause *= 2;
     }
-    if !left.is_empty() {
-        // A process in uninterruptible sleep. Its run number is never used again, so it is in nobody's way but its own.
-        tracing::error!("{} cgroups of an earlier daemon cannot be emptied; going on without them", left.len());
-    }
-    for row in rows {
-        link.reap(row.token);
-        link.forget(row.token);
-    }
-    Ok(stored)
+    // Processes in uninterruptible sleep. Their run numbers are never used again, so they are in nobody's way.
+    tracing::error!("{} of them cannot be emptied; going on without them", left.len());
 }
 
 fn capture(
     mode: &Mode,
     record: OwnedFd,
     trash: (OwnedFd, OwnedFd),
+    streams: Vec<Stream>,
     tell: mpsc::UnboundedSender<Told>,
 ) -> Result<Capture, StartError> {
     let settings = Settings {
@@ -289,7 +263,7 @@ fn capture(
         report: Arc::new(move |report| drop(tell.send(Told::Log(report)))),
         log_stall: LOG_STALL,
     };
-    Capture::start(&mode.logs, settings, Vec::new())
+    Capture::start(&mode.logs, settings, streams)
         .map_err(io_error(format!("capture logs into {}", mode.logs.display())))
 }
 
@@ -333,10 +307,4 @@ fn ephemeral_ports() -> std::ops::RangeInclusive<u16> {
         (Some(Ok(low)), Some(Ok(high))) => low..=high,
         _ => 32768..=60999,
     }
-}
-
-/// Spreads restart delays differently on each host and each day; nothing secret hangs on it.
-fn seed() -> u64 {
-    let now = clock::now();
-    now.wall.0 ^ now.mono.0.rotate_left(32) ^ u64::from(std::process::id())
 }

@@ -92,11 +92,20 @@ impl Tree {
         Some(format!("{}/{}", self.path()?, proc.cgroup()))
     }
 
-    /// Every run that has a directory already, such as a daemon before us has left.
-    pub fn leftovers(&self) -> Vec<RunCgroup> {
+    /// The directory of a run, where it has one.
+    pub fn find(&self, proc: &ProcId) -> RunCgroup {
+        let cgroup = proc.cgroup();
+        match (&self.base, cgroup.split_once('/')) {
+            (Some(base), Some((app, run))) => base.find_run(app, run),
+            _ => RunCgroup::default(),
+        }
+    }
+
+    /// Every run that has a directory already, such as a daemon before us has left, by its name below the base.
+    pub fn leftovers(&self) -> Vec<(String, RunCgroup)> {
         let Some(base) = &self.base else { return Vec::new() };
         let runs = base.runs().unwrap_or_default();
-        runs.into_iter().map(|(app, run)| base.find_run(&app, &run)).collect()
+        runs.into_iter().map(|(app, run)| (format!("{app}/{run}"), base.find_run(&app, &run))).collect()
     }
 
     pub fn remove_app(&self, app: &AppName) {

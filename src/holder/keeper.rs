@@ -1,9 +1,9 @@
 //! Keeping the daemon running.
-//! Owns: its process, when it is started again, and the one timer there is: none once the daemon has run for 10 s.
+//! Owns: its process, when it is started again, and the one timer there is: none once the daemon has run for a second.
 //! Never: reads a clock, or gives up while there is anything to keep.
 //!
-//!     Down ── start ──> Young ── 10 s ──> Settled ── death ──> Down, start at once
-//!      ↑                  └── death ──> Waiting ── 100 ms × 2, up to 10 s ──> Down, start
+//!     Down ── start ──> Young ── 1 s ──> Settled ── death ──> Down, start at once
+//!      ↑                  └── death ──> Waiting ── 10 ms × 2, up to 10 s ──> Down, start
 //!      └ Leaving: the daemon has said Quit; its death, or 5 s, is the end
 
 use std::ffi::CString;
@@ -18,8 +18,8 @@ use crate::sys::clone::{Child, Launch, Verdict};
 use crate::sys::pidfd::{self, Exit};
 use crate::sys::timer::Timer;
 
-const YOUTH: Duration = Duration::from_secs(10);
-const FIRST_DELAY: Duration = Duration::from_millis(100);
+const YOUTH: Duration = Duration::from_secs(1);
+const FIRST_DELAY: Duration = Duration::from_millis(10);
 const LAST_DELAY: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(5);
 

@@ -3,6 +3,7 @@
 //! Never: decides, retries, logs, or imports anything else of ours. What the holder calls must also stay small:
 //! no cgroups-rs, no procfs, no thread.
 
+pub mod bpf;
 pub mod capability;
 pub mod cgroup;
 pub mod child;

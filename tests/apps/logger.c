@@ -1,9 +1,10 @@
 /* Prints numbered lines of exactly LENGTH bytes, newline included, as fast as it is allowed to.
  *
- *     logger LINES [LENGTH] [wait] [tag=X] [file=FILE]
+ *     logger LINES [LENGTH] [wait] [rate=N] [tag=X] [file=FILE]
  *
  * Lines go out in writes of 4 KiB that cut lines anywhere, as stdio's do. A line is `X 000000001234 ` and a filling that
- * follows from the number, so that a lost, doubled or torn line shows. `wait`: stay after the last line; otherwise exit
+ * follows from the number, so that a lost, doubled or torn line shows. `rate=N`: so many lines a second, a hundredth of them at
+ * once. `wait`: stay after the last line; otherwise exit
  * at once, with the last bytes still in the pipe. `file=FILE`: append CLOCK_MONOTONIC in ns and the pid, once before the
  * first line and once after the last. */
 #include <fcntl.h>
@@ -64,11 +65,14 @@ int main(int argc, char **argv)
 	size_t length = argc > 2 && atol(argv[2]) > 0 ? atol(argv[2]) : 100;
 	const char *tag = "L";
 	int stay = 0, file = -1;
+	long rate = 0;
 	for (int i = 2; i < argc; i++) {
 		if (strncmp(argv[i], "tag=", 4) == 0)
 			tag = argv[i] + 4;
 		if (strncmp(argv[i], "file=", 5) == 0)
 			file = open(argv[i] + 5, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+		if (strncmp(argv[i], "rate=", 5) == 0)
+			rate = atol(argv[i] + 5);
 		stay |= strcmp(argv[i], "wait") == 0;
 	}
 	char *head = malloc(strlen(tag) + 32), *line = malloc(length);
@@ -82,6 +86,10 @@ int main(int argc, char **argv)
 		line[length - 1] = '\n';
 		put(line, length);
 		count(head + size - 2);
+		if (rate && number % (rate / 100) == 0) {
+			flush();
+			nanosleep(&(struct timespec){0, 10 * 1000 * 1000}, NULL);
+		}
 	}
 	flush();
 	note(file);

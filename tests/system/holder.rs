@@ -3,10 +3,10 @@
 //! Never: uses the daemon. What is tested here must hold whatever the daemon does.
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -478,17 +478,16 @@ fn garbage_and_requests_that_make_no_sense_are_refused_without_harm() {
 fn stored_fds_outlive_the_daemon_and_the_notify_socket_is_among_them() {
     let mut t = Harness::start("store");
     let memfd = stead::sys::memfd::create("runtime", 4096).unwrap();
-    let mut map = stead::sys::memfd::Map::of(&memfd).unwrap();
-    assert!(map.write(0, b"written before"));
+    let file = File::from(memfd.try_clone().unwrap());
+    file.write_all_at(b"written before", 0).unwrap();
     socket::send(t.link.as_fd(), &Request::Store { name: "runtime".into() }.encode(), &[memfd.as_fd()]).unwrap();
-    drop((map, memfd));
+    drop((file, memfd));
     t.lose_the_daemon();
     t.ask(&Request::Fetch { name: "runtime".into() });
     let (message, mut fds) = t.hear();
     assert_eq!(message, Message::Fetched { name: "runtime".into(), found: true });
-    let map = stead::sys::memfd::Map::of(&fds.remove(0)).unwrap();
     let mut text = [0; 14];
-    assert!(map.read(0, &mut text));
+    File::from(fds.remove(0)).read_exact_at(&mut text, 0).unwrap();
     assert_eq!(&text, b"written before");
     t.ask(&Request::Drop { name: "runtime".into() });
     t.ask(&Request::Fetch { name: "runtime".into() });

@@ -1,6 +1,7 @@
 //! The whole of stead on the real kernel: real holder, daemon, cgroups, private bus, real programs, real `kill -9`.
 //! Needs root. Each test has its own directories and base cgroup, so they run side by side.
 
+mod adoption;
 mod bad_input;
 mod draining;
 mod holder;

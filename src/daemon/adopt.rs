@@ -1,0 +1,340 @@
+//! Coming after another daemon: what it had kept, what the holder still has, and what follows from the two.
+//! Owns: that each process is taken up again as what it is, or ended if nobody knows it.
+//! Never: starts or stops an app for it; the core does, when it hears of what has changed.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::account::{self, Account};
+use super::clock;
+use super::executor::{Executor, Live, stream_key};
+use super::exits::wait_until_empty;
+use super::link::{Link, LinkError, Streams};
+use super::output::Places;
+use super::runtime::{Key, RuntimeFile};
+use super::sharing::Socket;
+use crate::core::effect::Effect;
+use crate::core::event::Event;
+use crate::core::state::State;
+use crate::core::world::World;
+use crate::core::{Desired, Runtime};
+use crate::holder::protocol::{Row, RowState};
+use crate::logs::capture::Stream;
+use crate::model::ids::{ProcId, Revision, Run};
+use crate::model::signal::Signal;
+use crate::model::spec::{AppSpec, Identity};
+
+/// A run that is gone, but for what it printed last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ending {
+    pub proc: ProcId,
+    pub revision: Revision,
+}
+
+/// What a daemon before us kept in memory.
+pub struct Kept {
+    pub runtime: Runtime,
+    pub desired: Option<Desired>,
+    pub next_job: u64,
+    pub endings: BTreeMap<Run, Ending>,
+}
+
+impl Kept {
+    /// The error is a sentence; nothing of what is kept can be relied on then.
+    pub fn read(file: &RuntimeFile) -> Result<Self, String> {
+        let mut kept = Self { runtime: Runtime::default(), desired: None, next_job: 1, endings: BTreeMap::new() };
+        for key in file.keys() {
+            let text = || format!("what is kept of {key:?}");
+            let value = file.value(key).ok_or_else(text)?.map_err(|error| format!("{}: {error}", text()))?;
+            let wrong = |error: serde_json::Error| format!("{}: {error}", text());
+            match key {
+                Key::World(part) => {
+                    let mut value = serde_json::Deserializer::from_slice(&value);
+                    kept.runtime.put(part.clone(), &mut value).map_err(wrong)?;
+                }
+                Key::Desired => kept.desired = Some(serde_json::from_slice(&value).map_err(wrong)?),
+                Key::NextJob => kept.next_job = serde_json::from_slice(&value).map_err(wrong)?,
+                Key::Ending(run) => {
+                    kept.endings.insert(*run, serde_json::from_slice(&value).map_err(wrong)?);
+                }
+                Key::News(_) => {}
+            }
+        }
+        Ok(kept)
+    }
+}
+
+/// A run that has something left: a process, or output that is in no file yet.
+struct Found {
+    proc: ProcId,
+    revision: Revision,
+    spec: Arc<AppSpec>,
+    /// None: the core has done with it.
+    state: Option<State>,
+    /// None: the holder was never asked for it, or has lost it.
+    row: Option<Row>,
+    account: Option<Account>,
+    streams: u8,
+    ipc: Option<std::os::fd::OwnedFd>,
+}
+
+/// All of them, and their streams.
+pub struct Adoption {
+    found: Vec<Found>,
+    pub streams: Vec<Stream>,
+    /// Rows of the holder that nobody knows any more.
+    strangers: Vec<Row>,
+}
+
+impl Adoption {
+    /// Compares what the world knows with what the holder has.
+    pub async fn prepare(
+        world: &World,
+        endings: &BTreeMap<Run, Ending>,
+        rows: Vec<Row>,
+        places: &mut Places,
+        link: &mut Link,
+    ) -> Result<Self, LinkError> {
+        let mut rows: BTreeMap<u64, Row> = rows.into_iter().map(|row| (row.token, row)).collect();
+        let mut accounts: Vec<(Identity, Option<Account>)> = Vec::new();
+        let mut found = Vec::new();
+        for known in world.procs() {
+            let state = Some(known.state.clone());
+            let (proc, revision, spec) = (known.proc, known.revision, Arc::clone(known.spec));
+            let row = rows.remove(&proc.run.0);
+            let account = account_of(&spec, &mut accounts);
+            found.push(Found { proc, revision, spec, state, row, account, streams: 0, ipc: None });
+        }
+        for (run, ending) in endings {
+            let Some(row) = rows.remove(&run.0) else { continue };
+            let Some(spec) = world.spec_at(&ending.proc.instance.app, ending.revision) else {
+                rows.insert(run.0, row);
+                continue;
+            };
+            let (proc, revision, spec) = (ending.proc.clone(), ending.revision, Arc::clone(spec));
+            let account = account_of(&spec, &mut accounts);
+            found.push(Found { proc, revision, spec, state: None, row: Some(row), account, streams: 0, ipc: None });
+        }
+        let mut adoption = Self { found, streams: Vec::new(), strangers: rows.into_values().collect() };
+        adoption.take_streams(places, link).await?;
+        Ok(adoption)
+    }
+
+    async fn take_streams(&mut self, places: &mut Places, link: &mut Link) -> Result<(), LinkError> {
+        let there = |found: &&mut Found| found.row.is_some_and(|row| row.state != RowState::Starting);
+        let with_rows: Vec<&mut Found> = self.found.iter_mut().filter(there).collect();
+        let tokens: Vec<u64> = with_rows.iter().map(|found| found.proc.run.0).collect();
+        let taken = link.take(&tokens).await?;
+        for (found, Streams { out, err, ipc }) in with_rows.into_iter().zip(taken) {
+            for (index, pipe) in [out, err].into_iter().enumerate() {
+                let Some(pipe) = pipe else { continue };
+                let key = stream_key(found.proc.run, index as u64);
+                let account = found.account.as_ref();
+                self.streams.push(places.stream(key, pipe, index, &found.proc.instance, &found.spec, account));
+                found.streams += 1;
+            }
+            found.ipc = ipc;
+        }
+        Ok(())
+    }
+
+    /// How many processes are taken over.
+    pub fn alive(&self) -> usize {
+        let alive = |found: &&Found| found.row.is_some_and(|row| matches!(row.state, RowState::Running));
+        self.found.iter().filter(alive).count()
+    }
+}
+
+fn account_of(spec: &AppSpec, known: &mut Vec<(Identity, Option<Account>)>) -> Option<Account> {
+    if let Some((_, account)) = known.iter().find(|(identity, _)| *identity == spec.identity) {
+        return account.clone();
+    }
+    let account = account::resolve(&spec.identity).inspect_err(|error| tracing::warn!("{}: {error}", spec.name)).ok();
+    known.push((spec.identity.clone(), account.clone()));
+    account
+}
+
+impl Executor {
+    /// Takes up what was found. What has changed since is in the queue then, and what was not finished goes on.
+    pub fn adopt(
+        &mut self,
+        adoption: Adoption,
+        outstanding: Vec<Effect>,
+        link: &mut Link,
+        queue: &mut VecDeque<Event>,
+    ) {
+        self.end_strangers(&adoption, link);
+        let mut listening = self.listening_by_cgroup();
+        for found in adoption.found {
+            self.adopt_one(found, &mut listening, link, queue);
+        }
+        for effect in outstanding {
+            match &effect {
+                Effect::Spawn { proc, .. } if self.runs.contains_key(&proc.run) => {}
+                _ => self.carry_out(effect, clock::now(), link, queue),
+            }
+        }
+    }
+
+    fn adopt_one(
+        &mut self,
+        found: Found,
+        listening: &mut HashMap<u64, Vec<Socket>>,
+        link: &mut Link,
+        queue: &mut VecDeque<Event>,
+    ) {
+        let Found { proc, revision, spec, state, row, account, streams, ipc } = found;
+        let run = proc.run;
+        let cgroup = self.tree.find(&proc);
+        let child = state.as_ref().and_then(State::child);
+        let Some(row) = row else {
+            self.never_ran_or_lost(proc, state.as_ref(), cgroup, queue);
+            return;
+        };
+        if let Some(account) = &account {
+            self.accounts.insert(spec.name.clone(), (spec.identity.clone(), account.clone()));
+        }
+        let booting = matches!(state, Some(State::Spawning { .. } | State::New { .. } | State::Marked { .. }));
+        let env_file = match (&spec.env_file, &account) {
+            (Some(path), Some(account)) if booting => account::read_env_file(account, path).unwrap_or_default(),
+            _ => BTreeMap::new(),
+        };
+        let cgroup_id = cgroup.id();
+        let live = Live {
+            cgroup_id,
+            cgroup,
+            account,
+            env_file,
+            asked: true,
+            started: child.map_or_else(clock::mono, |child| child.started),
+            ready: !booting,
+            leaving: !matches!(state, Some(State::Spawning { .. } | State::New { .. } | State::Running { .. })),
+            sockets: cgroup_id.and_then(|id| listening.remove(&id)).unwrap_or_default(),
+            streams,
+            ..Live::new(proc.clone(), Arc::clone(&spec), revision)
+        };
+        self.runs.insert(run, live);
+        self.prepare_sharing(&proc.instance.app, &spec);
+        if state.is_none() {
+            return self.adopt_ending(run, row, link);
+        }
+        if row.state == RowState::Starting {
+            self.starting += 1;
+            return;
+        }
+        if child.is_none() && !matches!(state, Some(State::Dead { .. })) {
+            queue.push_back(Event::Spawned { proc, pid: row.pid });
+        }
+        match row.state {
+            RowState::Starting => {}
+            RowState::Running => self.runs_on(run, row.pid, ipc, link, queue),
+            RowState::Dead(exit) => {
+                let heard = matches!(state, Some(State::Dead { .. }));
+                self.set_exit(run, super::link::exit_of(exit));
+                if !heard {
+                    self.tell_exit(run, queue);
+                }
+                self.end_rest(run, link, queue);
+            }
+            RowState::Reaped(exit) => {
+                self.set_exit(run, super::link::exit_of(exit));
+                self.end_rest(run, link, queue);
+            }
+        }
+    }
+
+    /// The program of a run was there before this daemon was.
+    fn runs_on(
+        &mut self,
+        run: Run,
+        pid: i32,
+        ipc: Option<std::os::fd::OwnedFd>,
+        link: &mut Link,
+        queue: &mut VecDeque<Event>,
+    ) {
+        self.attend(run, pid, ipc);
+        self.resume_route(run);
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        if live.ready {
+            live.tasks.extend(super::memory::watch_soft(run, &live.cgroup, &live.spec.limits, &self.tell));
+        } else {
+            let started = live.started;
+            self.await_ready(run, started, link, queue);
+        }
+    }
+
+    /// Nothing is left of it but what stands in its pipes.
+    fn adopt_ending(&mut self, run: Run, row: Row, link: &mut Link) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        live.gone = true;
+        if let RowState::Dead(exit) | RowState::Reaped(exit) = row.state {
+            live.exit = Some(super::link::exit_of(exit));
+        }
+        for index in 0..2 {
+            self.output.finish(stream_key(run, index));
+        }
+        self.drop_if_done(run, link);
+    }
+
+    /// The holder has no process for it.
+    fn never_ran_or_lost(
+        &mut self,
+        proc: ProcId,
+        state: Option<&State>,
+        cgroup: crate::sys::cgroup::RunCgroup,
+        queue: &mut VecDeque<Event>,
+    ) {
+        // What it left is a directory at most; a spawn that is still owed makes a fresh one.
+        let _ = cgroup.kill();
+        self.litter.push(cgroup);
+        self.clear_litter();
+        match state {
+            None | Some(State::Spawning { .. }) => {}
+            Some(state) if state.child().is_none() => {
+                let why = format!("{}: the daemon ended before it was started", proc.instance);
+                queue.push_back(Event::SpawnFailed { proc, why });
+            }
+            Some(State::Dead { .. }) => queue.push_back(Event::Gone { proc }),
+            Some(_) => {
+                let exit = crate::model::exit::Exit::Unknown;
+                queue.push_back(Event::Exited { proc: proc.clone(), exit, oom: false });
+                queue.push_back(Event::Gone { proc });
+            }
+        }
+    }
+
+    /// Ends processes and cgroups that no run of ours has.
+    fn end_strangers(&mut self, adoption: &Adoption, link: &mut Link) {
+        for row in &adoption.strangers {
+            match row.state {
+                // The news of its death finds nobody, and lets it go.
+                RowState::Starting | RowState::Running => {
+                    link.signal(row.token, Signal::KILL);
+                    link.signal_group(row.token, Signal::KILL);
+                }
+                RowState::Dead(_) | RowState::Reaped(_) => {
+                    link.reap(row.token);
+                    link.forget(row.token);
+                }
+            }
+        }
+        let ours: Vec<String> = adoption.found.iter().map(|found| found.proc.cgroup()).collect();
+        for (name, cgroup) in self.tree.leftovers() {
+            if ours.contains(&name) {
+                continue;
+            }
+            tracing::warn!("{name}: a cgroup of no run of ours: what is in it is ended");
+            if let Err(error) = cgroup.kill() {
+                tracing::error!("{error}");
+            }
+            // Its run number is never used again, so what cannot be emptied is in nobody's way.
+            let done = wait_until_empty(Run(0), cgroup.clone(), self.tell.clone());
+            tokio::spawn(async move {
+                done.await;
+                let _ = cgroup.remove();
+            });
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! The daemon is killed at any moment: its apps do not notice, and the next one knows all that it knew.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::load::{App, Load, daemon, names, pids, slow_machine};
+use crate::support::{Stead, alive, eventually, free_port, program};
+
+/// `kill -9` for the daemon, and the wait until the next one answers.
+#[track_caller]
+fn replace_daemon(stead: &Stead) -> i32 {
+    let before = daemon(stead).expect("a daemon");
+    kill(Pid::from_raw(before), Signal::SIGKILL).unwrap();
+    let mut now = None;
+    assert!(
+        eventually(|| {
+            now = daemon(stead).filter(|pid| *pid != before);
+            now.is_some() && stead.run(&["list"]).code == Some(0)
+        }),
+        "no daemon came after it"
+    );
+    now.unwrap()
+}
+
+/// What a daemon's death must not change of the rows.
+fn lasting(rows: Vec<Value>) -> Vec<Value> {
+    let keep = |mut row: Value| {
+        for changing in ["uptime_ms", "memory_bytes", "memory_peak_bytes", "cpu_percent", "tasks"] {
+            row.as_object_mut().unwrap().remove(changing);
+        }
+        row
+    };
+    rows.into_iter().map(keep).collect()
+}
+
+fn text(path: &std::path::Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn a_killed_daemon_leaves_apps_as_they_are_and_the_next_one_knows_all_of_them() {
+    let stead = Stead::new();
+    let port = free_port();
+    let web = App::server("web", port, &[]).instances(2);
+    web.start(&stead);
+    stead.run(&["start", "sleep", "--name", "idle", "-i", "3", "--", "1000"]).ok();
+    stead.run(&["start", "sleep", "--name", "down", "--", "1000"]).ok();
+    stead.run(&["stop", "down"]).ok();
+    stead.run(&["start", "sh", "--name", "done", "--restart", "never", "--", "-c", "sleep 0.1; exit 0"]).code;
+    stead.wait("done/0", "stopped", |row| row["status"] == "stopped");
+    kill(Pid::from_raw(stead.pid("idle/1")), Signal::SIGKILL).unwrap();
+    stead.wait("idle/1", "running again", |row| row["status"] == "running" && row["restarts"] == 1);
+    let before = lasting(stead.list());
+    for _ in 0..3 {
+        replace_daemon(&stead);
+        let after = lasting(stead.list());
+        assert_eq!(before, after);
+    }
+    Load::of(200, port, &[]).evenly("web", 2);
+    // It has the sockets, the routes and the files of runs that it did not start.
+    let load = Load::begin("fresh", port, &[]);
+    let first = pids(&stead, "web", 2);
+    stead.run(&["reload", "web"]).ok();
+    replace_daemon(&stead);
+    stead.run(&["reload", "web"]).ok();
+    stead.run(&["scale", "web", "3"]).ok();
+    load.end().nothing_lost();
+    assert!(first.iter().all(|pid| !alive(*pid)));
+    Load::of(300, port, &[]).evenly("web", 3);
+    stead.run(&["restart", "idle/0"]).ok();
+    stead.run(&["delete", "all"]).ok();
+    assert_eq!(stead.list().len(), 0);
+}
+
+/// Names of runs that some line of an app's log says this of, each with how often.
+fn said_of_runs(stead: &Stead, app: &str, what: &str) -> BTreeMap<String, usize> {
+    let log = stead.run(&["logs", app, "--no-follow", "--lines", "1000000"]).ok().out;
+    let mut runs = BTreeMap::new();
+    for line in log.lines().filter(|line| line.contains(what)) {
+        let run = line.split_whitespace().find(|word| word.starts_with(app) && word.contains('@'));
+        *runs.entry(run.unwrap_or(line).to_owned()).or_default() += 1;
+    }
+    runs
+}
+
+fn restarts_of(stead: &Stead, name: &str) -> u64 {
+    stead.instance(name)["restarts"].as_u64().unwrap()
+}
+
+/// How often the daemon is killed under load: `STEAD_KILLS`, or few, for a test among others.
+fn kills() -> usize {
+    let asked = std::env::var("STEAD_KILLS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(if slow_machine() { 3 } else { 10 })
+}
+
+#[test]
+fn nothing_is_lost_while_the_daemon_is_killed_again_and_again_under_load() {
+    let stead = Stead::new();
+    let port = free_port();
+    App::server("web", port, &[]).instances(2).start(&stead);
+    let logger = program("logger");
+    for number in 0..4 {
+        let (name, tag) = (format!("log{number}"), format!("tag=T{number}"));
+        let args = ["start", text(&logger), "--name", &name, "--ready-on", "instant", "--", "100000000", "100"];
+        stead.run(&[&args[..], &["rate=5000", &tag]].concat()).ok();
+    }
+    let crash = "sleep 0.2; exit 7";
+    let args =
+        ["start", "sh", "--name", "crash", "--ready-on", "instant", "--restart-delay", "0", "--max-restarts", "0"];
+    stead.run(&[&args[..], &["--", "-c", crash]].concat()).ok();
+    let steady: Vec<String> = names("web", 2).into_iter().chain((0..4).map(|n| format!("log{n}/0"))).collect();
+    let before: Vec<i32> = steady.iter().map(|name| stead.pid(name)).collect();
+    let load = Load::begin("fresh", port, &["rate=500"]);
+    for _ in 0..kills() {
+        // A daemon that dies at once is started again after a while only.
+        let restarts = restarts_of(&stead, "crash/0");
+        stead.wait("crash/0", "restarted a few times more", |row| row["restarts"].as_u64() > Some(restarts + 5));
+        replace_daemon(&stead);
+    }
+    load.end().nothing_lost();
+    let after: Vec<i32> = steady.iter().map(|name| stead.pid(name)).collect();
+    assert_eq!(before, after, "an app was restarted");
+    assert!(steady.iter().all(|name| stead.instance(name)["restarts"] == 0));
+    stead.run(&["stop", "all"]).ok();
+
+    // Every crash was said once: each run that was started has ended, and no run twice.
+    let ended = said_of_runs(&stead, "crash", ": exited (");
+    assert!(ended.len() > 3, "{ended:?}");
+    assert!(ended.values().all(|times| *times == 1), "{ended:?}");
+    let runs: Vec<u64> =
+        ended.keys().filter_map(|run| run.rsplit_once('@')?.1.trim_end_matches(':').parse().ok()).collect();
+    let (first, last) = (runs.iter().min().unwrap(), runs.iter().max().unwrap());
+    assert_eq!(last - first + 1, runs.len() as u64, "an exit went unnoticed: {runs:?}");
+    for number in 0..4 {
+        let mut next = 0;
+        for line in log_lines(&stead, &format!("log{number}")) {
+            let counted = line.split(' ').nth(1).and_then(|word| word.parse::<u64>().ok());
+            assert_eq!((line.len(), counted), (99, Some(next)), "log{number}: {line:?}");
+            next += 1;
+        }
+        assert!(next > 1000, "log{number} has only {next} lines");
+    }
+}
+
+/// What an instance printed on stdout, from its files, oldest first.
+fn log_lines(stead: &Stead, app: &str) -> Vec<String> {
+    let dir = stead.path("log").join(app);
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // 0.log is the newest, 0.log.1 the one before.
+    files.sort_by_key(|path| {
+        std::cmp::Reverse(path.extension().and_then(|e| e.to_str()?.parse::<u32>().ok()).unwrap_or(0))
+    });
+    let all: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    all.lines().filter_map(|line| Some(line.split_once(" stdout F ")?.1.to_owned())).collect()
+}
+
+#[test]
+fn what_dies_together_with_the_daemon_is_noticed_for_what_it_was() {
+    let stead = Stead::new();
+    stead.run(&["start", "sleep", "--name", "a", "--restart-delay", "0", "--", "1000"]).ok();
+    stead.run(&["start", "sleep", "--name", "b", "--restart", "never", "--", "1000"]).ok();
+    let (a, b, daemon) = (stead.pid("a/0"), stead.pid("b/0"), daemon(&stead).unwrap());
+    for (pid, signal) in [(daemon, Signal::SIGKILL), (a, Signal::SIGSEGV), (b, Signal::SIGTERM)] {
+        kill(Pid::from_raw(pid), signal).unwrap();
+    }
+    assert!(eventually(|| stead.run(&["list"]).code == Some(0)));
+    let row = stead.wait("a/0", "running again", |row| row["status"] == "running" && row["restarts"] == 1);
+    assert_eq!(
+        (row["last_exit"]["reason"].as_str(), row["last_exit"]["signal"].as_str()),
+        (Some("signal"), Some("SIGSEGV"))
+    );
+    let row = stead.wait("b/0", "stopped", |row| row["status"] == "stopped");
+    assert_eq!(row["last_exit"]["signal"], "SIGTERM");
+}
+
+/// An app nobody touches, whose pid must stay, and the one that things are done with.
+struct Scene {
+    stead: Stead,
+    app: App,
+    port: u16,
+    bystander: i32,
+}
+
+/// Every how many places one is tried: `STEAD_FAULT_STRIDE`, or some.
+fn stride() -> u64 {
+    let asked = std::env::var("STEAD_FAULT_STRIDE").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(if slow_machine() { 29 } else { 7 })
+}
+
+impl Scene {
+    fn new() -> Self {
+        let stead = Stead::new();
+        let start = stead.command(&["start", "sleep", "--name", "by", "--", "1000"]).env("STEAD_FAULTS", "1").output();
+        assert!(start.unwrap().status.success());
+        let (port, bystander) = (free_port(), stead.pid("by/0"));
+        let app = App::server("web", port, &[]).instances(3).with("restart_delay = 0");
+        Self { stead, app, port, bystander }
+    }
+
+    /// Kills the daemon at one place after another while `action` goes on, each time from the state that `begin` makes,
+    /// until it comes to its end undisturbed. `check` looks at the end.
+    #[track_caller]
+    fn at_every_place(
+        &self,
+        begin: impl Fn(&Self),
+        action: impl Fn(&Self, u64),
+        again: impl Fn(&Self, u64),
+        wanted: usize,
+    ) {
+        let fault = self.stead.path("run/fault");
+        let mut places = 0;
+        let mut place = 1;
+        loop {
+            begin(self);
+            fs::write(&fault, place.to_string()).unwrap();
+            action(self, place);
+            // What follows the answer counts, too.
+            let (mut seen, mut same) = (String::new(), 0);
+            eventually(|| {
+                let now = fs::read_to_string(&fault).unwrap_or_default();
+                same = if now == seen { same + 1 } else { 0 };
+                seen = now;
+                same == 5
+            });
+            // What was not asked of a daemon that lived to answer is asked of the next.
+            assert!(eventually(|| self.stead.run(&["list"]).code == Some(0)), "place {place}: no daemon answers");
+            let undisturbed = fault.exists();
+            let _ = fs::remove_file(&fault);
+            again(self, place);
+            self.settled(wanted, place);
+            places += 1;
+            if undisturbed {
+                break;
+            }
+            place += stride();
+        }
+        assert!(places > 2, "the daemon was never killed");
+    }
+
+    #[track_caller]
+    fn settled(&self, wanted: usize, place: u64) {
+        let mut rows = Vec::new();
+        let done = eventually(|| {
+            rows = self.stead.list();
+            rows.retain(|row| row["app"] == "web");
+            let up = rows.iter().filter(|row| row["status"] == "running" && row["generation"] == "running").count();
+            let down = rows.iter().filter(|row| row["status"] == "stopped" && row["pid"].is_null()).count();
+            let outdated = rows.iter().any(|row| row["outdated"] == true);
+            up == wanted && up + down == rows.len() && !outdated && self.processes() == wanted
+        });
+        assert!(done, "place {place}: {} processes, {rows:#?}", self.processes());
+        assert_eq!(self.stead.pid("by/0"), self.bystander, "place {place}");
+        assert_eq!(self.stead.instance("by/0")["restarts"], 0, "place {place}");
+        if wanted > 0 {
+            Load::of(12, self.port, &[]).by_all("web", wanted);
+        }
+    }
+
+    /// Processes of the app that are alive, whoever knows them.
+    fn processes(&self) -> usize {
+        let mark = format!("port={}\0", self.port);
+        let of_app = |entry: fs::DirEntry| -> Option<()> {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let line = fs::read(entry.path().join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line).into_owned();
+            (line.contains(&mark) && line.contains("server") && alive(pid)).then_some(())
+        };
+        fs::read_dir("/proc").unwrap().filter_map(|entry| of_app(entry.ok()?)).count()
+    }
+
+    /// The app's file, as its revision `number`.
+    fn revision(&self, number: u64) -> String {
+        self.app.clone().with(&format!("env = {{ REVISION = \"{number}\" }}")).file(&self.stead)
+    }
+}
+
+#[test]
+fn a_start_that_the_daemon_dies_in_is_finished_or_never_was() {
+    let scene = Scene::new();
+    scene.at_every_place(
+        |s| drop(s.stead.run(&["delete", "web"])),
+        |s, _| drop(s.stead.run(&["start", &s.app.file(&s.stead)])),
+        |s, _| drop(s.stead.run(&["start", &s.app.file(&s.stead)]).ok()),
+        3,
+    );
+}
+
+#[test]
+fn a_roll_that_the_daemon_dies_in_goes_on_and_loses_nothing() {
+    let scene = Scene::new();
+    scene.at_every_place(
+        |s| drop(s.stead.run(&["start", &s.revision(0)]).ok()),
+        |s, place| {
+            let load = Load::begin("fresh", s.port, &["rate=200"]);
+            drop(s.stead.run(&["start", &s.revision(place)]));
+            load.end().nothing_lost();
+        },
+        |s, place| drop(s.stead.run(&["start", &s.revision(place)]).ok()),
+        3,
+    );
+}
+
+#[test]
+fn a_scale_that_the_daemon_dies_in_comes_to_the_count() {
+    let scene = Scene::new();
+    scene.at_every_place(
+        |s| {
+            s.stead.run(&["start", &s.app.file(&s.stead)]).ok();
+            s.stead.run(&["scale", "web", "3"]).ok();
+        },
+        |s, place| drop(s.stead.run(&["scale", "web", if place % 2 == 0 { "5" } else { "1" }])),
+        |s, _| drop(s.stead.run(&["scale", "web", "2"]).ok()),
+        2,
+    );
+}
+
+#[test]
+fn a_stop_that_the_daemon_dies_in_leaves_nothing() {
+    let scene = Scene::new();
+    scene.at_every_place(
+        |s| drop(s.stead.run(&["start", &s.app.file(&s.stead)]).ok()),
+        |s, _| drop(s.stead.run(&["stop", "web"])),
+        |s, _| drop(s.stead.run(&["stop", "web"]).ok()),
+        0,
+    );
+}
+
+#[test]
+fn a_crash_that_the_daemon_dies_in_is_mended_once() {
+    let scene = Scene::new();
+    scene.at_every_place(
+        |s| {
+            s.stead.run(&["start", &s.app.file(&s.stead)]).ok();
+            s.stead.run(&["reset", "web"]).ok();
+        },
+        |s, place| {
+            let before = s.stead.pid("web/1");
+            kill(Pid::from_raw(before), Signal::SIGKILL).unwrap();
+            // Either it comes up again, or the daemon dies at it, and then it does.
+            let back = eventually(|| {
+                let rows = s.stead.run(&["list", "--json"]);
+                let rows: Vec<Value> = serde_json::from_str(&rows.out).unwrap_or_default();
+                let row = rows.into_iter().find(|row| row["instance"] == "web/1");
+                row.is_some_and(|row| row["status"] == "running" && row["pid"] != before)
+            });
+            assert!(back, "place {place}: web/1 does not come back");
+        },
+        |s, place| {
+            let row = s.stead.instance("web/1");
+            assert_eq!(
+                (row["restarts"].as_u64(), row["last_exit"]["signal"].as_str()),
+                (Some(1), Some("SIGKILL")),
+                "place {place}"
+            );
+        },
+        3,
+    );
+}
