@@ -58,7 +58,18 @@ impl Routes {
         (std::mem::take(&mut self.gone), std::mem::take(&mut self.fresh))
     }
 
-    /// Takes in a listening socket of a run. It is routed once the run is.
+    /// Makes the group of an address, if there is none. It is to be kept before anything is put into it: a socket stands
+    /// in one array only, and one that nobody holds any more is in its way until the kernel has cleared it away.
+    pub fn open(&mut self, place: Place, turns: Turns) -> Result<(), Unable> {
+        if let std::collections::btree_map::Entry::Vacant(free) = self.groups.entry(place) {
+            let (group, kept) = Group::load(&mut self.loader, turns)?;
+            self.fresh.push((place, kept));
+            free.insert(group);
+        }
+        Ok(())
+    }
+
+    /// Takes in a listening socket of a run, at an address that is open. It is routed once the run is.
     pub fn admit(
         &mut self,
         place: Place,
@@ -67,14 +78,7 @@ impl Routes {
         cookie: u64,
         turns: Turns,
     ) -> Result<(), Refusal> {
-        let group = match self.groups.entry(place) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(free) => {
-                let (group, kept) = Group::load(&mut self.loader, turns)?;
-                self.fresh.push((place, kept));
-                free.insert(group)
-            }
-        };
+        let group = self.groups.get_mut(&place).ok_or(Unable::Incomplete("group"))?;
         group.set_turns(turns)?;
         group.admit(socket, run, cookie)
     }

@@ -255,7 +255,7 @@ impl Executor {
         queue: &mut VecDeque<Event>,
     ) {
         self.attend(run, pid, ipc);
-        self.resume_route(run);
+        self.resume_route(run, link);
         let Some(live) = self.runs.get_mut(&run) else { return };
         if live.ready {
             live.tasks.extend(super::memory::watch_soft(run, &live.cgroup, &live.spec.limits, &self.tell));

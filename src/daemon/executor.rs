@@ -307,7 +307,7 @@ impl Executor {
             Told::Sockets(found) => self.looked_at_drains(&found, queue),
             Told::Log(report) => self.log_report(report, link),
             Told::Probe { run } => self.probe(run, link),
-            Told::Kernel => self.read_ring(queue),
+            Told::Kernel => self.read_ring(link, queue),
             // One that has given up meanwhile lets go of the socket, and says so.
             Told::Aim { run, to, answer } => drop(answer.send(self.aim(run, to))),
             Told::Aimed { from } => self.aim_no_more(from),

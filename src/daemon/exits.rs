@@ -22,7 +22,7 @@ use crate::sys::cgroup::RunCgroup;
 
 impl Executor {
     pub(super) fn exited(&mut self, run: Run, exit: Exit, link: &mut Link, queue: &mut VecDeque<Event>) {
-        self.read_ring(queue);
+        self.read_ring(link, queue);
         let Some(live) = self.runs.get(&run) else {
             // A run that was given up before its news came.
             link.reap(run.0);

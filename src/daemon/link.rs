@@ -163,8 +163,9 @@ impl Link {
 
     fn news(&mut self, message: Message, fds: Vec<OwnedFd>) -> Result<Option<FromHolder>, LinkError> {
         Ok(match message {
-            Message::Hello { version } if version != protocol::VERSION => {
-                return Err(LinkError::Version { found: version });
+            Message::Hello { version } => {
+                greet(version)?;
+                None
             }
             Message::Spawned { token, pid, fds: kinds } => {
                 self.plans.remove(&token);
@@ -185,7 +186,7 @@ impl Link {
                 tracing::error!(?token, "the holder refused a request: {why}");
                 None
             }
-            Message::Hello { .. } | Message::Reload => None,
+            Message::Reload => None,
             Message::Taken { .. } | Message::Inventory { .. } | Message::Fetched { .. } => None,
         })
     }
@@ -199,9 +200,7 @@ impl Link {
                 Err(error) => return Err(error.into()),
                 Ok(received) if received.len == 0 => return Err(LinkError::Closed),
                 Ok(received) => match Message::decode(&self.buffer[..received.len])? {
-                    Message::Hello { version } if version != protocol::VERSION => {
-                        return Err(LinkError::Version { found: version });
-                    }
+                    Message::Hello { version } => greet(version)?,
                     message @ (Message::Fetched { .. } | Message::Inventory { .. } | Message::Taken { .. }) => {
                         return Ok((message, received.fds));
                     }
@@ -357,6 +356,22 @@ impl Link {
         }
         self.outbox.push_back((bytes, fd));
         Ok(())
+    }
+}
+
+/// Whether this daemon can work with a holder of that version.
+fn greet(version: u32) -> Result<(), LinkError> {
+    match version {
+        protocol::VERSION => Ok(()),
+        protocol::OLDEST..protocol::VERSION => {
+            tracing::warn!(
+                "the holder speaks version {version} of the protocol, this daemon {}: what is new in it does not work until \
+                 the holder is replaced, too",
+                protocol::VERSION
+            );
+            Ok(())
+        }
+        found => Err(LinkError::Version { found }),
     }
 }
 

@@ -61,7 +61,7 @@ impl Executor {
             }
             ReadyOn::Exec { .. } => self.probe(run, link),
         }
-        self.catch_up(run, queue);
+        self.catch_up(run, link, queue);
     }
 
     pub(super) fn ready(&mut self, run: Run, queue: &mut VecDeque<Event>) {

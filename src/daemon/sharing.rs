@@ -191,7 +191,7 @@ impl Executor {
     }
 
     /// Reads what the kernel has to tell. Also before an exit is dealt with: what a run did comes before its end.
-    pub(super) fn read_ring(&mut self, queue: &mut VecDeque<Event>) {
+    pub(super) fn read_ring(&mut self, link: &mut Link, queue: &mut VecDeque<Event>) {
         let Ok(sharing) = &mut self.sharing else { return };
         let news = sharing.ring.read();
         let flood = news.len() >= FLOOD;
@@ -199,7 +199,7 @@ impl Executor {
         for news in news {
             match news {
                 Heard::Listens { run: Some(cgroup), port, cookie } => match self.run_in(cgroup) {
-                    Some(run) => self.listens(run, Socket { port, cookie }, queue),
+                    Some(run) => self.listens(run, Socket { port, cookie }, link, queue),
                     None => tracing::debug!("port {port} is listened on by a run that is gone"),
                 },
                 Heard::Listens { run: None, .. } => look = true,
@@ -208,7 +208,7 @@ impl Executor {
             }
         }
         if look {
-            self.find_listeners(queue);
+            self.find_listeners(link, queue);
         }
     }
 
@@ -217,24 +217,24 @@ impl Executor {
     }
 
     /// Asks the kernel for every listening socket, where it could not or did not tell.
-    fn find_listeners(&mut self, queue: &mut VecDeque<Event>) {
+    fn find_listeners(&mut self, link: &mut Link, queue: &mut VecDeque<Event>) {
         for listener in inet_diag::listeners().unwrap_or_default() {
             let socket = Socket { port: listener.address.port(), cookie: listener.cookie };
             if let Some(run) = listener.cgroup.and_then(|cgroup| self.run_in(cgroup)) {
-                self.listens(run, socket, queue);
+                self.listens(run, socket, link, queue);
             }
         }
     }
 
     /// A run has begun to listen.
-    fn listens(&mut self, run: Run, socket: Socket, queue: &mut VecDeque<Event>) {
+    fn listens(&mut self, run: Run, socket: Socket, link: &mut Link, queue: &mut VecDeque<Event>) {
         let Some(live) = self.runs.get_mut(&run).filter(|live| !live.sockets.contains(&socket)) else { return };
         live.sockets.push(socket);
         // Without a pid the news of its start is still on the way; `await_ready` comes back to this.
         if live.pid.is_none() || live.exit.is_some() {
             return;
         }
-        self.admit(run, socket);
+        self.admit(run, socket, link);
         if self.runs.get(&run).is_some_and(|live| live.ready && !live.leaving) {
             self.route(run);
         }
@@ -252,10 +252,10 @@ impl Executor {
     }
 
     /// What was heard of a run before its process was known.
-    pub(super) fn catch_up(&mut self, run: Run, queue: &mut VecDeque<Event>) {
+    pub(super) fn catch_up(&mut self, run: Run, link: &mut Link, queue: &mut VecDeque<Event>) {
         let Some(live) = self.runs.get(&run) else { return };
         for socket in live.sockets.clone() {
-            self.admit(run, socket);
+            self.admit(run, socket, link);
         }
         self.listened(run, queue);
     }
@@ -269,7 +269,7 @@ impl Executor {
     }
 
     /// Puts a socket among those of its address. It is routed once its run is.
-    fn admit(&mut self, run: Run, socket: Socket) {
+    fn admit(&mut self, run: Run, socket: Socket, link: &mut Link) {
         let Ok(sharing) = &mut self.sharing else { return };
         let Some(live) = self.runs.get_mut(&run) else { return };
         let turns = match live.spec.balance {
@@ -298,7 +298,13 @@ impl Executor {
             return;
         }
         let place = Place { netns: found.netns, address: found.address };
-        match sharing.routes.admit(place, found.fd.as_fd(), run.0, socket.cookie, turns) {
+        let opened = sharing.routes.open(place, turns);
+        self.give_sharing(link);
+        let (Ok(sharing), Some(live)) = (&mut self.sharing, self.runs.get_mut(&run)) else { return };
+        let admitted = opened
+            .map_err(Refusal::from)
+            .and_then(|()| sharing.routes.admit(place, found.fd.as_fd(), run.0, socket.cookie, turns));
+        match admitted {
             Ok(()) => {}
             Err(why) => {
                 let text = format!("port {}: {why}", socket.port);
@@ -355,11 +361,11 @@ impl Executor {
     }
 
     /// Has a run of an earlier daemon take new connections as it did, or did not.
-    pub(super) fn resume_route(&mut self, run: Run) {
+    pub(super) fn resume_route(&mut self, run: Run, link: &mut Link) {
         let Some(live) = self.runs.get(&run) else { return };
         let routed = live.ready && !live.leaving;
         for socket in live.sockets.clone() {
-            self.admit(run, socket);
+            self.admit(run, socket, link);
         }
         if routed { self.route(run) } else { self.unroute(run) }
     }

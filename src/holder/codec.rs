@@ -57,6 +57,7 @@ impl Request {
             }
             Request::Serving => out.u8(12),
             Request::Quit => out.u8(13),
+            Request::Upgrade => out.u8(14),
         }
         out.0
     }
@@ -81,6 +82,7 @@ impl Request {
             11 => Request::Fetch { name: from.string()? },
             12 => Request::Serving,
             13 => Request::Quit,
+            14 => Request::Upgrade,
             _ => return Err(Malformed("an unknown kind of request")),
         };
         from.end()?;

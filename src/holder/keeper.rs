@@ -1,8 +1,8 @@
 //! Keeping the daemon running.
-//! Owns: its process, when it is started again, and the one timer there is: none once the daemon has run for a second.
+//! Owns: its process, when it is started again, and the one timer there is: none once the daemon has run for 250 ms.
 //! Never: reads a clock, or gives up while there is anything to keep.
 //!
-//!     Down ── start ──> Young ── 1 s ──> Settled ── death ──> Down, start at once
+//!     Down ── start ──> Young ── 250 ms ──> Settled ── death ──> Down, start at once
 //!      ↑                  └── death ──> Waiting ── 10 ms × 2, up to 10 s ──> Down, start
 //!      └ Leaving: the daemon has said Quit; its death, or 5 s, is the end
 
@@ -18,7 +18,7 @@ use crate::sys::clone::{Child, Launch, Verdict};
 use crate::sys::pidfd::{self, Exit};
 use crate::sys::timer::Timer;
 
-const YOUTH: Duration = Duration::from_secs(1);
+const YOUTH: Duration = Duration::from_millis(250);
 const FIRST_DELAY: Duration = Duration::from_millis(10);
 const LAST_DELAY: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(5);

@@ -11,6 +11,7 @@ mod keeper;
 mod link;
 pub mod plan;
 pub mod protocol;
+mod reexec;
 mod request;
 mod run;
 mod start;

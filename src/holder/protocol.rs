@@ -14,7 +14,10 @@ pub use super::wire::{Malformed, Result};
 
 /// Raised when an old daemon could misunderstand a new holder, or the other way round. New kinds of message do not: the
 /// side that does not know one refuses it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// The oldest that a daemon of this version can work with: what is newer is refused by the holder, and harms nothing.
+pub const OLDEST: u32 = 1;
 
 /// Longest message, in bytes.
 pub const MAX_MESSAGE: usize = 1 << 20;
@@ -127,6 +130,9 @@ pub enum Request {
     Fetch { name: String },
     /// The daemon serves its clients: tell systemd. No answer.
     Serving,
+    /// Replace the daemon, and then the holder, by the programs on disk; no process of the table is touched. No answer:
+    /// the daemon is killed, or nothing happens and the holder's log says why. Since version 2.
+    Upgrade,
     /// All processes are gone: let the daemon exit, then exit. Refused while one is alive.
     Quit,
 }
@@ -169,7 +175,7 @@ pub enum Message {
     },
     /// Somebody wants all to stop: SIGTERM or SIGINT came. The daemon stops everything, then says `Quit`.
     Terminate,
-    /// SIGHUP came.
+    /// SIGHUP came. Of a holder of version 1; a newer one replaces itself and the daemon.
     Reload,
     /// A request was not carried out.
     Refused {

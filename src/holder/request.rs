@@ -73,6 +73,10 @@ impl Holder {
                 self.systemd.ready();
                 Ok(())
             }
+            Request::Upgrade => {
+                self.ask_for_upgrade();
+                Ok(())
+            }
             Request::Quit if self.table.any_alive() => Err((None, Refusal::Alive)),
             Request::Quit => {
                 self.drop_timer();

@@ -3,19 +3,22 @@
 //! Never: blocks on anything but epoll, or wakes for anything but an event.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use nix::fcntl::Flock;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::keeper::{Keeper, Phase};
 use super::protocol::{MAX_MESSAGE, Message, Token, VERSION};
+use super::reexec;
 use super::store::Store;
 use super::systemd::Systemd;
-use super::table::Table;
+use super::table::{State, Table};
 use crate::sys::pidfd::{self, Exit};
 
 /// Where even a timer cannot be had.
@@ -69,16 +72,43 @@ pub struct Holder {
     /// The limits of open files that we were started with, and that children get.
     pub(super) nofile: (u64, u64),
     buffer: Vec<u8>,
-    terminating: bool,
+    pub(super) terminating: bool,
     /// A child of unknown origin may have died.
     pub(super) orphans: bool,
     /// What is watched of the link, as last told to epoll.
     interest: EpollFlags,
+    pub(super) lock: Flock<File>,
+    /// This program and its arguments, as found at its start: the file may be another by now.
+    pub(super) program: Vec<CString>,
+    pub(super) upgrade: Upgrade,
+}
+
+/// How far this holder has come in becoming a newer one.
+pub(super) enum Upgrade {
+    No,
+    /// As soon as no process is between clone and exec.
+    Asked,
+    /// The program on disk can read the table. As soon as the daemon is dead.
+    Offered(OwnedFd),
+}
+
+/// What a holder is given at its start.
+pub struct Given {
+    pub keeper: Keeper,
+    pub store: Store,
+    pub table: Table,
+    pub systemd: Systemd,
+    /// The limits of open files that children get.
+    pub nofile: (u64, u64),
+    pub lock: Flock<File>,
+    pub program: Vec<CString>,
+    pub terminating: bool,
 }
 
 impl Holder {
     /// Sets up the loop. Blocks the signals that it reads, in this thread, which is the only one.
-    pub fn new(keeper: Keeper, store: Store, systemd: Systemd, nofile: (u64, u64)) -> io::Result<Holder> {
+    pub fn new(given: Given) -> io::Result<Holder> {
+        let Given { keeper, store, table, systemd, nofile, lock, program, terminating } = given;
         let mut mask = SigSet::empty();
         for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             mask.add(signal);
@@ -88,10 +118,10 @@ impl Holder {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, Source::Signals.to_u64()))?;
         let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into();
-        Ok(Holder {
+        let holder = Holder {
             epoll,
             signals,
-            table: Table::default(),
+            table,
             store,
             keeper,
             systemd,
@@ -99,10 +129,20 @@ impl Holder {
             nofile,
             // Zeroed pages that are not there until a message needs them.
             buffer: vec![0; MAX_MESSAGE],
-            terminating: false,
-            orphans: false,
+            terminating,
+            // One may have died while nobody was there to hear of it.
+            orphans: true,
             interest: EpollFlags::empty(),
-        })
+            lock,
+            program,
+            upgrade: Upgrade::No,
+        };
+        for (token, proc) in &holder.table.0 {
+            if let (State::Running, Some(pidfd)) = (&proc.state, &proc.pidfd) {
+                holder.watch(pidfd.as_fd(), Source::Proc(*token))?;
+            }
+        }
+        Ok(holder)
     }
 
     /// Runs until the daemon has said Quit. The number is for exit(2).
@@ -125,6 +165,39 @@ impl Holder {
                 }
             }
             self.watch_link();
+            self.go_on_with_upgrade();
+        }
+    }
+
+    /// The daemon, then the holder, are to be replaced by the programs on disk. Every app stays as it is.
+    pub(super) fn ask_for_upgrade(&mut self) {
+        if matches!(self.upgrade, Upgrade::No) && !self.terminating {
+            self.systemd.reloading();
+            self.upgrade = Upgrade::Asked;
+        }
+    }
+
+    fn go_on_with_upgrade(&mut self) {
+        if !self.can_be_carried() {
+            return;
+        }
+        match std::mem::replace(&mut self.upgrade, Upgrade::No) {
+            Upgrade::No => {}
+            Upgrade::Asked => match self.offer() {
+                Ok(memfd) => {
+                    self.upgrade = Upgrade::Offered(memfd);
+                    self.keeper.kill();
+                }
+                Err(why) => {
+                    eprintln!("stead-holder: not replaced: {why}");
+                    self.systemd.ready();
+                }
+            },
+            Upgrade::Offered(memfd) if self.keeper.running.is_some() => self.upgrade = Upgrade::Offered(memfd),
+            Upgrade::Offered(memfd) => {
+                eprintln!("stead-holder: {}; going on as before", self.become_newer(&memfd));
+                self.restart_daemon();
+            }
         }
     }
 
@@ -254,6 +327,9 @@ impl Holder {
             let _ = self.epoll.delete(running.child.pidfd.as_fd());
         }
         let Some(exit) = self.keeper.bury() else { return Ok(None) };
+        if matches!(self.upgrade, Upgrade::Offered(_)) {
+            return Ok(None);
+        }
         if self.keeper.phase == Phase::Leaving {
             return Ok(Some(0));
         }
@@ -333,7 +409,7 @@ impl Holder {
         while let Ok(Some(info)) = self.signals.read_signal() {
             match info.ssi_signo as i32 {
                 libc::SIGCHLD => self.orphans = true,
-                libc::SIGHUP => self.tell(&Message::Reload),
+                libc::SIGHUP => self.ask_for_upgrade(),
                 _ => {
                     self.terminating = true;
                     self.systemd.stopping();
@@ -367,11 +443,32 @@ impl Holder {
     }
 }
 
+impl Holder {
+    /// The path of this program.
+    pub(super) fn program(&self) -> CString {
+        self.program.first().cloned().unwrap_or_default()
+    }
+
+    /// Its arguments, its own name first.
+    pub(super) fn arguments(&self) -> Vec<CString> {
+        self.program.clone()
+    }
+
+    /// Its environment, without what is said of one exec only.
+    pub(super) fn environment(&self) -> Vec<CString> {
+        environment(|name| name != reexec::VARIABLE)
+    }
+}
+
 /// The environment that the daemon gets: ours, but for what is between systemd and us.
 pub fn daemon_environment() -> Vec<CString> {
+    environment(|name| name != "NOTIFY_SOCKET" && name != reexec::VARIABLE)
+}
+
+fn environment(keep: impl Fn(&std::ffi::OsStr) -> bool) -> Vec<CString> {
     use std::os::unix::ffi::OsStrExt;
     std::env::vars_os()
-        .filter(|(name, _)| name != "NOTIFY_SOCKET")
+        .filter(|(name, _)| keep(name))
         .filter_map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok())
         .collect()
 }

@@ -4,6 +4,7 @@
 use std::ffi::{CString, OsString};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -14,10 +15,12 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::keeper::Keeper;
 use super::protocol::NOTIFY;
-use super::run::{Holder, daemon_environment};
+use super::reexec::{self, Inherited};
+use super::run::{Given, Holder, daemon_environment};
 use super::store::Store;
 use super::systemd::Systemd;
-use crate::sys::{rlimit, signal, socket};
+use super::table::Table;
+use crate::sys::{inherit, rlimit, signal, socket};
 
 const USAGE: &str = "\
 usage: stead-holder [--daemon PATH]
@@ -31,6 +34,13 @@ pub fn main() -> ExitCode {
     match parse(std::env::args_os().skip(1)) {
         Ok(Arguments::Run { daemon }) => match hold(daemon) {
             Ok(code) => ExitCode::from(code),
+            Err(error) => {
+                eprintln!("stead-holder: {error}");
+                ExitCode::from(1)
+            }
+        },
+        Ok(Arguments::CanReadTable) => match can_read_table() {
+            Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("stead-holder: {error}");
                 ExitCode::from(1)
@@ -53,7 +63,11 @@ pub fn main() -> ExitCode {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Arguments {
-    Run { daemon: Option<PathBuf> },
+    Run {
+        daemon: Option<PathBuf>,
+    },
+    /// Asked by a holder that is to become this program.
+    CanReadTable,
     Help,
     Version,
 }
@@ -63,6 +77,7 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Arguments, String> 
     while let Some(arg) = args.next() {
         match arg.as_bytes() {
             b"--daemon" => daemon = Some(args.next().ok_or("--daemon needs a path")?.into()),
+            word if word == reexec::QUESTION.as_bytes() => return Ok(Arguments::CanReadTable),
             b"--help" | b"-h" => return Ok(Arguments::Help),
             b"--version" | b"-V" => return Ok(Arguments::Version),
             _ => return Err(format!("unknown argument {}", arg.display())),
@@ -72,28 +87,64 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Arguments, String> 
 }
 
 fn hold(daemon: Option<PathBuf>) -> Result<u8, String> {
-    signal::reset_inherited().map_err(|error| format!("cannot reset signals: {error}"))?;
-    let daemon = daemon.map_or_else(find_daemon, Ok)?;
-    let program = CString::new(daemon.as_os_str().as_bytes()).map_err(|_| "the daemon's path has a NUL byte")?;
+    let found = daemon.clone().map_or_else(find_daemon, Ok)?;
+    let daemon_program = c_string(found.as_os_str())?;
+    let mut program =
+        vec![c_string(std::env::current_exe().map_err(|e| format!("cannot find itself: {e}"))?.as_os_str())?];
+    if let Some(daemon) = &daemon {
+        program.extend([c"--daemon".to_owned(), c_string(daemon.as_os_str())?]);
+    }
     let runtime = runtime_dir();
-    make_runtime_dir(&runtime).map_err(|error| format!("cannot create {}: {error}", runtime.display()))?;
-    let lock = lock(&runtime.join("lock"))?;
-
-    nix::sys::prctl::set_child_subreaper(true)
-        .map_err(|errno| format!("cannot become a subreaper: {}", errno.desc()))?;
-    let nofile = rlimit::raise_nofile().map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
-
     let notify = runtime.join("notify");
-    let mut store = Store::default();
-    store.put(NOTIFY.to_owned(), bind_notify(&notify)?);
-
-    let keeper = Keeper::new(program, daemon_environment());
-    let holder = Holder::new(keeper, store, Systemd::from_environment(), nofile)
-        .map_err(|error| format!("cannot set up the event loop: {error}"))?;
+    let mut keeper = Keeper::new(daemon_program, daemon_environment());
+    let systemd = Systemd::from_environment();
+    let given = match inherited()? {
+        Some(Inherited { table, store, lock, nofile, terminating }) => {
+            eprintln!("stead-holder: replaced by version {}", env!("CARGO_PKG_VERSION"));
+            let lock = Flock::lock(File::from(lock), FlockArg::LockExclusiveNonblock);
+            let lock = lock.map_err(|(_, errno)| format!("has lost its lock: {}", errno.desc()))?;
+            keeper.served = true;
+            Given { keeper, store, table, systemd, nofile, lock, program, terminating }
+        }
+        None => {
+            signal::reset_inherited().map_err(|error| format!("cannot reset signals: {error}"))?;
+            make_runtime_dir(&runtime).map_err(|error| format!("cannot create {}: {error}", runtime.display()))?;
+            let lock = lock(&runtime.join("lock"))?;
+            nix::sys::prctl::set_child_subreaper(true)
+                .map_err(|errno| format!("cannot become a subreaper: {}", errno.desc()))?;
+            let nofile =
+                rlimit::raise_nofile().map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
+            let mut store = Store::default();
+            store.put(NOTIFY.to_owned(), bind_notify(&notify)?);
+            let (table, terminating) = (Table::default(), false);
+            Given { keeper, store, table, systemd, nofile, lock, program, terminating }
+        }
+    };
+    let holder = Holder::new(given).map_err(|error| format!("cannot set up the event loop: {error}"))?;
     let result = holder.run();
     let _ = std::fs::remove_file(&notify);
-    drop(lock);
     result
+}
+
+fn c_string(text: &std::ffi::OsStr) -> Result<CString, String> {
+    CString::new(text.as_bytes()).map_err(|_| format!("{} has a NUL byte", text.display()))
+}
+
+/// What a holder before this one has carried through its exec.
+fn inherited() -> Result<Option<Inherited>, String> {
+    let Some(number) = std::env::var_os(reexec::VARIABLE) else { return Ok(None) };
+    let wrong = |error: io::Error| format!("{} is {}: {error}", reexec::VARIABLE, number.display());
+    let number =
+        number.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| wrong(io::ErrorKind::InvalidInput.into()))?;
+    let memfd = inherit::take(number).map_err(wrong)?;
+    let carried = reexec::read(memfd.as_fd())?;
+    carried.inherit().map(Some).map_err(|error| format!("cannot take its descriptors over: {error}"))
+}
+
+/// The answer to a holder that asks whether this program could take its place.
+fn can_read_table() -> Result<(), String> {
+    let table = inherit::take(3).map_err(|error| format!("fd 3: {error}"))?;
+    reexec::read(table.as_fd()).map(drop)
 }
 
 /// The lock is held, so a socket that stands there is what a dead holder has left.

@@ -21,6 +21,10 @@ impl Store {
         self.0.get(name).cloned()
     }
 
+    pub fn all(&self) -> impl Iterator<Item = (&str, &OwnedFd)> {
+        self.0.iter().map(|(name, fd)| (name.as_str(), &**fd))
+    }
+
     pub fn names(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
     }

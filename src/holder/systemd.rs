@@ -16,6 +16,13 @@ impl Systemd {
         self.say("READY=1");
     }
 
+    /// READY=1 ends it (sd_notify(3)).
+    pub fn reloading(&self) {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+        let now = now.map_or(0, |now| now.tv_sec() * 1_000_000 + now.tv_nsec() / 1000);
+        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={now}"));
+    }
+
     pub fn stopping(&self) {
         self.say("STOPPING=1");
     }

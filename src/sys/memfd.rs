@@ -3,7 +3,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -20,6 +21,20 @@ pub fn create(name: &str, bytes: u64) -> io::Result<OwnedFd> {
 /// A new memfd without a size of its own: it grows as it is written.
 pub fn growing(name: &str) -> io::Result<OwnedFd> {
     Ok(memfd_create(name, MFdFlags::MFD_CLOEXEC)?)
+}
+
+/// All that is written in it.
+pub fn read_all(memfd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let file = File::from(memfd.try_clone_to_owned()?);
+    let len = usize::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// Writes it from its beginning.
+pub fn write_all(memfd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+    File::from(memfd.try_clone_to_owned()?).write_all_at(bytes, 0)
 }
 
 /// Gives the memory of a part back; it reads as zeros. Whole pages only (fallocate(2), FALLOC_FL_PUNCH_HOLE).

@@ -10,6 +10,7 @@ pub mod child;
 pub mod clone;
 pub mod identity;
 pub mod inet_diag;
+pub mod inherit;
 pub mod listener;
 pub mod listening;
 pub mod memfd;

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 use libc::{c_int, c_long, c_uint};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How a process ended, in the kernel's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,12 @@ pub fn signal_group(leader: i32, signal: i32) -> io::Result<()> {
 pub fn peek(pidfd: BorrowedFd<'_>) -> io::Result<Option<Exit>> {
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     Ok(wait(libc::P_PIDFD, pidfd.as_raw_fd() as c_uint, flags)?.map(|(_, exit)| exit))
+}
+
+/// Waits until a process has ended, but not longer than that.
+pub fn wait_for_end(pidfd: BorrowedFd<'_>, limit_ms: u16) -> bool {
+    let mut fds = [PollFd::new(pidfd, PollFlags::POLLIN)];
+    matches!(poll(&mut fds, PollTimeout::from(limit_ms)), Ok(1))
 }
 
 /// How a child ended, if it has; nothing is left of it.

@@ -216,6 +216,7 @@ impl Scene {
         let mut place = 1;
         loop {
             begin(self);
+            self.daemon_is_no_newborn();
             fs::write(&fault, place.to_string()).unwrap();
             action(self, place);
             // What follows the answer counts, too.
@@ -239,6 +240,17 @@ impl Scene {
             place += stride();
         }
         assert!(places > 2, "the daemon was never killed");
+    }
+
+    /// One that dies right after its start is started again after a while only.
+    fn daemon_is_no_newborn(&self) {
+        let pid = daemon(&self.stead).expect("a daemon");
+        let begun = fs::metadata(format!("/proc/{pid}"))
+            .unwrap()
+            .created()
+            .or_else(|_| fs::metadata(format!("/proc/{pid}")).unwrap().modified());
+        let begun = begun.unwrap();
+        assert!(eventually(|| begun.elapsed().is_ok_and(|age| age.as_millis() > 300)));
     }
 
     #[track_caller]
