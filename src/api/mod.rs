@@ -121,6 +121,7 @@ pub enum Ask {
     List { selectors: Vec<Selector>, measure: Measure, answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>> },
     Show { selectors: Vec<Selector>, answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>> },
     Logs { query: LogQuery, answer: oneshot::Sender<Result<OwnedFd, Refusal>> },
+    Upgrade { answer: oneshot::Sender<()> },
     Flush { selectors: Vec<Selector>, answer: oneshot::Sender<Result<Vec<String>, Refusal>> },
     Doctor { answer: oneshot::Sender<Vec<Finding>> },
 }
@@ -177,6 +178,11 @@ impl Handle {
     /// Empties the log files of the selected apps; the answer names the files.
     pub async fn flush(&self, selectors: Vec<Selector>) -> Result<Vec<String>, Refusal> {
         self.ask(|answer| Ask::Flush { selectors, answer }).await?
+    }
+
+    /// Has the holder replace this daemon, and itself.
+    pub async fn upgrade(&self) -> Result<(), Refusal> {
+        self.ask(|answer| Ask::Upgrade { answer }).await
     }
 
     pub async fn doctor(&self) -> Result<Vec<Finding>, Refusal> {

@@ -223,6 +223,19 @@ impl Manager {
         self.submit(From { connection, header }, Request::Shutdown).await
     }
 
+    /// Replaces the daemon, and then the holder, by the programs on disk. No app is touched. The connection ends when
+    /// this daemon does; if it does not, the daemon's log says why.
+    async fn upgrade(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.admit(connection, &header).await?;
+        refuse_all(options)?;
+        Ok(self.handle.upgrade().await?)
+    }
+
     /// What StartApps would do: (app, instance or "", action, why).
     async fn plan_apps(
         &self,

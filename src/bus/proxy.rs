@@ -212,6 +212,10 @@ impl Client {
         self.call("FlushLogs", &(selectors, Dict::new())).await
     }
 
+    pub async fn upgrade(&mut self) -> Result<(), ClientError> {
+        self.call("Upgrade", &(Dict::new(),)).await
+    }
+
     pub async fn doctor(&mut self) -> Result<Vec<Finding>, ClientError> {
         let findings: Vec<_> = self.call("Doctor", &()).await?;
         Ok(findings.into_iter().map(wire::finding_from_wire).collect::<Result<_, _>>()?)

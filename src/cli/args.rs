@@ -86,6 +86,8 @@ pub enum Verb {
     Init,
     /// Look for what is wrong with this host
     Doctor(Json),
+    /// Replace stead itself by the programs on disk; every app runs on
+    Upgrade,
     /// Stop every app, then stead itself; the next start brings them back
     Shutdown,
     /// Explain a command, or the exit codes

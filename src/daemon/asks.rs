@@ -95,6 +95,10 @@ impl Driver {
             Ask::Logs { query, answer } => {
                 let _ = answer.send(self.logs(&query));
             }
+            Ask::Upgrade { answer } => {
+                self.link.upgrade();
+                let _ = answer.send(());
+            }
             Ask::Flush { selectors, answer } => self.flush(&selectors, answer),
             Ask::Doctor { answer } => {
                 let (tree, dir) = (self.executor.tree.clone(), self.executor.output.dir().to_owned());

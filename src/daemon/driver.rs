@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::link::{FromHolder, Link, LinkError};
 use super::listen::PortMemory;
 use super::runtime::{Key, RuntimeFile};
-use super::store::Store;
+use super::store::{Store, StoreError};
 use super::told::Told;
 use crate::api::{Ask, Job, JobUpdate, Refusal};
 use crate::core::Part;
@@ -47,6 +47,8 @@ pub struct Disk {
     pub store: Store,
     pub runtime: RuntimeFile,
     pub next_job: u64,
+    /// The disk has not what is wanted now.
+    pub stale: bool,
     pub fault: Fault,
 }
 
@@ -54,6 +56,7 @@ pub struct Driver {
     pub(super) world: World,
     store: Store,
     runtime: RuntimeFile,
+    stale: bool,
     fault: Fault,
     pub(super) executor: Executor,
     pub(super) link: Link,
@@ -77,7 +80,7 @@ type Answer = (tokio::sync::oneshot::Sender<Result<Job, Refusal>>, mpsc::Unbound
 impl Driver {
     pub fn new(
         world: World,
-        Disk { store, runtime, next_job, fault }: Disk,
+        Disk { store, runtime, next_job, stale, fault }: Disk,
         executor: Executor,
         link: Link,
         snapshots: watch::Sender<Arc<Snapshot>>,
@@ -87,6 +90,7 @@ impl Driver {
             world,
             store,
             runtime,
+            stale,
             fault,
             executor,
             link,
@@ -113,6 +117,9 @@ impl Driver {
         }
         self.runtime.put(&Key::Desired, &self.world.desired());
         self.runtime.put(&Key::NextJob, &self.next_job);
+        if self.stale {
+            self.save();
+        }
     }
 
     /// Serves until the core says `Exit` or the holder is gone.
@@ -257,8 +264,10 @@ impl Driver {
 
     fn save(&mut self) {
         let on_disk = OnDisk { world: self.world.desired(), ports: self.executor.ports().clone() };
-        if let Err(error) = self.store.save(&on_disk) {
-            tracing::error!("what is wanted could not be saved: {error}");
+        let saved = self.store.save(&on_disk);
+        self.stale = saved.is_err();
+        if let Err(error) = saved {
+            tracing::error!("what is wanted is not on disk, and would not outlive the machine: {error}");
         }
         self.runtime.put(&Key::Desired, &on_disk.world);
     }
@@ -301,12 +310,37 @@ impl Driver {
 
     /// Hands a request to the core; its answer goes to the one who asked.
     pub(super) fn submit(&mut self, request: Request, answer: tokio::sync::oneshot::Sender<Result<Job, Refusal>>) {
+        if let Err(error) = self.has_room_for(&request) {
+            let text = format!("nothing was done: what is wanted could not be saved: {error}");
+            return drop(answer.send(Err(Refusal::Unavailable(text))));
+        }
         let job = self.take_job();
         let (updates, receiver) = mpsc::unbounded_channel();
         self.jobs.insert(job, Waiting { updates, answer: Some((answer, receiver)) });
         self.queue.push_back(Event::Request { job, request });
     }
 }
+
+impl Driver {
+    /// Before a request changes what is wanted: whether that can be saved. What is running can always be let go.
+    fn has_room_for(&self, request: &Request) -> Result<(), StoreError> {
+        let more = match request {
+            Request::Deploy { specs } => serde_json::to_vec(specs).map_or(0, |bytes| bytes.len()),
+            Request::Start { .. } | Request::Stop { .. } | Request::Scale { .. } | Request::Delete { .. } => 0,
+            // A restart changes nothing of it but the numbers of runs; a kill and a shutdown must always be possible.
+            Request::Restart { .. }
+            | Request::Kill { .. }
+            | Request::Signal { .. }
+            | Request::Reset { .. }
+            | Request::Shutdown => return Ok(()),
+        };
+        let now = self.runtime.len(&Key::Desired) + u64::try_from(more).unwrap_or(u64::MAX);
+        self.store.make_room(now + SPARE)
+    }
+}
+
+/// What a request may add to what is saved, beside its specs: ids, ports.
+const SPARE: u64 = 256 << 10;
 
 /// Never, without a deadline.
 async fn sleep_until(deadline: Option<Mono>) {

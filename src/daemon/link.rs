@@ -326,6 +326,11 @@ impl Link {
         self.request(&Request::DropStream { token, stream });
     }
 
+    /// This daemon is killed soon after, or nothing happens and the holder says why.
+    pub fn upgrade(&mut self) {
+        self.request(&Request::Upgrade);
+    }
+
     pub fn serving(&mut self) {
         self.request(&Request::Serving);
     }

@@ -23,6 +23,8 @@ pub struct Memory {
     pub endings: BTreeMap<Run, Ending>,
     /// Nothing is known of what runs.
     pub anew: bool,
+    /// What is on disk is older than what is in memory.
+    pub stale: bool,
 }
 
 /// The name under which the holder keeps *runtime*.
@@ -43,34 +45,39 @@ pub async fn remember(store: &Store, link: &mut Link) -> Result<Memory, StartErr
             }
         },
     };
-    let saved = load(store)?;
+    let saved = load(store);
     match kept {
         Some((runtime, Kept { runtime: parts, desired, next_job, endings })) => {
-            let OnDisk { world: saved, ports } = saved.unwrap_or_else(|| OnDisk::of(&World::new(seed())));
-            // What is in memory is as new as what is on disk, or newer if the disk takes no more.
-            let world = World::restore(desired.unwrap_or(saved), parts);
-            Ok(Memory { world, ports, runtime, next_job, endings, anew: false })
+            let OnDisk { world: saved, ports } = saved
+                .inspect_err(|error| tracing::error!("{error}; going on with what is in memory"))
+                .unwrap_or_default()
+                .unwrap_or_else(|| OnDisk::of(&World::new(seed())));
+            // What is in memory is as new as what is on disk, or newer if the disk took no more.
+            let desired = desired.unwrap_or_else(|| saved.clone());
+            let stale = desired != saved;
+            let world = World::restore(desired, parts);
+            Ok(Memory { world, ports, runtime, next_job, endings, anew: false, stale })
         }
         None => {
+            let saved = saved?;
             let runtime = RuntimeFile::create().map_err(io_error("make a memfd"))?;
             link.store(RUNTIME, &runtime.copy().map_err(io_error("copy a descriptor"))?)?;
             let (world, ports) = match saved {
                 Some(OnDisk { world, ports }) => (World::from_desired(world, seed()), ports),
                 None => (World::new(seed()), PortMemory::default()),
             };
-            Ok(Memory { world, ports, runtime, next_job: 1, endings: BTreeMap::new(), anew: true })
+            Ok(Memory { world, ports, runtime, next_job: 1, endings: BTreeMap::new(), anew: true, stale: false })
         }
     }
 }
 
-fn load(store: &Store) -> Result<Option<OnDisk>, StartError> {
-    match store.load::<OnDisk>() {
-        Err(error @ StoreError::Corrupt { .. }) => {
-            tracing::error!("{error}; beginning with no apps");
-            Ok(None)
-        }
-        loaded => Ok(loaded?),
+fn load(store: &Store) -> Result<Option<OnDisk>, StoreError> {
+    let (saved, corrupt) = store.load::<OnDisk>()?;
+    if let Some(corrupt) = corrupt {
+        let instead = if saved.is_some() { "what was saved before it counts" } else { "beginning with no apps" };
+        tracing::error!("{corrupt}; {instead}");
     }
+    Ok(saved)
 }
 
 /// Spreads restart delays differently on each host and each day; nothing secret hangs on it.

@@ -117,6 +117,11 @@ impl RuntimeFile {
         Some(self.file.read_exact_at(&mut bytes, place.at).map(|()| bytes))
     }
 
+    /// How long the value of a key is.
+    pub fn len(&self, key: &Key) -> u64 {
+        self.places.get(key).map_or(0, |place| place.len.into())
+    }
+
     /// To be written by `commit`.
     pub fn put(&mut self, key: &Key, value: &impl Serialize) {
         let value = serde_json::to_vec(value).expect("what is kept has string keys only and nothing that can fail");

@@ -6,8 +6,15 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+/// What is wanted, what was wanted before the last change, and what is being written.
+const CURRENT: &str = "desired.json";
+const BEFORE: &str = "desired.json.before";
+const NEW: &str = "desired.json.new";
 
 /// Raised when the meaning of the file changes; an unknown version is set aside, never guessed at.
 const VERSION: u32 = 1;
@@ -42,13 +49,23 @@ impl Store {
         Ok(Self { dir: dir.to_owned() })
     }
 
-    fn file(&self) -> PathBuf {
-        self.dir.join("desired.json")
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
-    /// None if nothing was ever saved. A file that cannot be understood is renamed, never overwritten.
-    pub fn load<T: DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
-        let path = self.file();
+    /// What was saved last, or else the time before. Nothing if nothing was ever saved. A file that cannot be understood
+    /// is renamed, never overwritten; the second answer names it.
+    pub fn load<T: DeserializeOwned>(&self) -> Result<(Option<T>, Option<StoreError>), StoreError> {
+        match self.load_file(CURRENT) {
+            Ok(None) => self.load_file(BEFORE).map(|before| (before, None)),
+            Ok(current) => Ok((current, None)),
+            Err(corrupt @ StoreError::Corrupt { .. }) => Ok((self.load_file(BEFORE)?, Some(corrupt))),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn load_file<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        let path = self.path(name);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -59,15 +76,35 @@ impl Store {
             Ok(saved) => format!("version {}, this stead knows {VERSION}", saved.version),
             Err(error) => error.to_string(),
         };
-        let aside = self.dir.join("desired.json.unreadable");
+        let aside = self.path(&format!("{name}.unreadable"));
         fs::rename(&path, &aside).map_err(|error| StoreError::Io { action: "set aside", path: path.clone(), error })?;
         Err(StoreError::Corrupt { path, aside, why })
     }
 
+    /// Whether so many bytes can be saved: has the disk keep room for them, until the next save takes it.
+    pub fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
+        let temp = self.path(NEW);
+        let make = || -> io::Result<()> {
+            let file = self.open_new()?;
+            let len = i64::try_from(bytes).unwrap_or(i64::MAX);
+            match fallocate(&file, FallocateFlags::empty(), 0, len) {
+                // A file system that knows no promises.
+                Ok(()) | Err(Errno::EOPNOTSUPP) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            file.sync_all()
+        };
+        make().map_err(|error| StoreError::Io { action: "write", path: temp, error })
+    }
+
+    fn open_new(&self) -> io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.path(NEW))
+    }
+
     /// Temp, fsync, rename, fsync of the directory: after a return the state survives power loss; on an error the
-    /// earlier one stands.
+    /// earlier one stands. What was saved before stays beside it.
     pub fn save<T: Serialize>(&self, desired: &T) -> Result<(), StoreError> {
-        let temp = self.dir.join("desired.json.new");
+        let (temp, current, before) = (self.path(NEW), self.path(CURRENT), self.path(BEFORE));
         let saved = Saved { version: VERSION, desired };
         let bytes = serde_json::to_vec(&saved).map_err(|error| StoreError::Io {
             action: "encode",
@@ -75,10 +112,17 @@ impl Store {
             error: error.into(),
         })?;
         let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temp)?;
+            let mut file = self.open_new()?;
             file.write_all(&bytes)?;
+            file.set_len(bytes.len() as u64)?;
             file.sync_all()?;
-            fs::rename(&temp, self.file())?;
+            let forgive = |error: io::Error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            };
+            fs::remove_file(&before).or_else(forgive)?;
+            fs::hard_link(&current, &before).or_else(forgive)?;
+            fs::rename(&temp, &current)?;
             File::open(&self.dir)?.sync_all()
         };
         write().map_err(|error| StoreError::Io { action: "write", path: temp.clone(), error })
@@ -99,9 +143,10 @@ mod tests {
     fn what_was_saved_is_loaded_and_nothing_saved_is_none() {
         let dir = scratch("roundtrip");
         let store = Store::open(&dir).unwrap();
-        assert!(store.load::<Vec<u32>>().unwrap().is_none());
+        assert!(store.load::<Vec<u32>>().unwrap().0.is_none());
+        store.make_room(100_000).unwrap();
         store.save(&vec![1, 2, 3]).unwrap();
-        assert_eq!(store.load::<Vec<u32>>().unwrap(), Some(vec![1, 2, 3]));
+        assert_eq!(store.load::<Vec<u32>>().unwrap().0, Some(vec![1, 2, 3]));
         fs::remove_dir_all(dir).unwrap();
     }
 
@@ -110,12 +155,27 @@ mod tests {
         let dir = scratch("aside");
         let store = Store::open(&dir).unwrap();
         for text in ["{\"version\":99,\"desired\":[]}", "garbage\0"] {
-            fs::write(dir.join("desired.json"), text).unwrap();
-            let error = store.load::<Vec<u32>>().unwrap_err().to_string();
-            assert!(error.contains("set aside"), "{error}");
+            fs::write(dir.join(CURRENT), text).unwrap();
+            let (none, error) = store.load::<Vec<u32>>().unwrap();
+            let error = error.unwrap().to_string();
+            assert!(none.is_none() && error.contains("set aside"), "{error}");
             assert_eq!(fs::read_to_string(dir.join("desired.json.unreadable")).unwrap(), text);
-            assert!(store.load::<Vec<u32>>().unwrap().is_none());
+            assert!(store.load::<Vec<u32>>().unwrap().0.is_none());
         }
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn what_was_saved_before_is_there_when_the_last_cannot_be_read() {
+        let dir = scratch("before");
+        let store = Store::open(&dir).unwrap();
+        store.save(&vec![1]).unwrap();
+        store.save(&vec![2]).unwrap();
+        fs::write(dir.join(CURRENT), "{\"version\":1,\"desi").unwrap();
+        let (before, corrupt) = store.load::<Vec<u32>>().unwrap();
+        assert!(before == Some(vec![1]) && corrupt.is_some());
+        // As if the power had gone between two renames.
+        assert_eq!(store.load::<Vec<u32>>().unwrap().0, Some(vec![1]));
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -99,6 +99,35 @@ fn kills() -> usize {
 
 #[test]
 fn nothing_is_lost_while_the_daemon_is_killed_again_and_again_under_load() {
+    under_load(
+        |stead| {
+            replace_daemon(stead);
+        },
+        kills(),
+    );
+}
+
+#[test]
+fn nothing_is_lost_while_stead_is_upgraded_again_and_again_under_load() {
+    under_load(
+        |stead| {
+            let before = (holder(stead), daemon(stead));
+            stead.run(&["upgrade"]).ok();
+            assert_eq!(holder(stead), before.0, "the holder stays the same process");
+            assert_ne!(daemon(stead), before.1);
+        },
+        kills().div_ceil(3),
+    );
+}
+
+/// The pid of the holder, which its lock file has.
+fn holder(stead: &Stead) -> i32 {
+    fs::read_to_string(stead.path("run/lock")).unwrap().trim().parse().unwrap()
+}
+
+/// Has this happen again and again while requests are answered, lines are written and an app crashes.
+#[track_caller]
+fn under_load(event: impl Fn(&Stead), times: usize) {
     let stead = Stead::new();
     let port = free_port();
     App::server("web", port, &[]).instances(2).start(&stead);
@@ -115,11 +144,11 @@ fn nothing_is_lost_while_the_daemon_is_killed_again_and_again_under_load() {
     let steady: Vec<String> = names("web", 2).into_iter().chain((0..4).map(|n| format!("log{n}/0"))).collect();
     let before: Vec<i32> = steady.iter().map(|name| stead.pid(name)).collect();
     let load = Load::begin("fresh", port, &["rate=500"]);
-    for _ in 0..kills() {
+    for _ in 0..times {
         // A daemon that dies at once is started again after a while only.
         let restarts = restarts_of(&stead, "crash/0");
         stead.wait("crash/0", "restarted a few times more", |row| row["restarts"].as_u64() > Some(restarts + 5));
-        replace_daemon(&stead);
+        event(&stead);
     }
     load.end().nothing_lost();
     let after: Vec<i32> = steady.iter().map(|name| stead.pid(name)).collect();
@@ -175,6 +204,41 @@ fn what_dies_together_with_the_daemon_is_noticed_for_what_it_was() {
     );
     let row = stead.wait("b/0", "stopped", |row| row["status"] == "stopped");
     assert_eq!(row["last_exit"]["signal"], "SIGTERM");
+}
+
+#[test]
+fn a_program_that_cannot_take_over_is_refused_before_anything_is_touched() {
+    let stead = Stead::new();
+    let bin = stead.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let built = stead.command(&[]).get_program().to_owned();
+    for name in ["stead", "steadd", "stead-holder"] {
+        fs::copy(std::path::Path::new(&built).with_file_name(name), bin.join(name)).unwrap();
+    }
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(bin.join("stead"));
+        command.args(args);
+        stead.command(&[]).get_envs().for_each(|(name, value)| {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        });
+        command.output().unwrap()
+    };
+    assert!(run(&["start", "sleep", "--name", "a", "--", "1000"]).status.success());
+    let before = (holder(&stead), daemon(&stead), lasting(stead.list()));
+    let good = bin.join("good");
+    fs::rename(bin.join("stead-holder"), &good).unwrap();
+    fs::write(bin.join("stead-holder"), "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(bin.join("stead-holder"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    kill(Pid::from_raw(before.0), Signal::SIGHUP).unwrap();
+    assert!(eventually(|| stead.daemon_log().contains("cannot read this holder's table")));
+    assert_eq!((holder(&stead), daemon(&stead), lasting(stead.list())), before);
+    fs::rename(&good, bin.join("stead-holder")).unwrap();
+    assert!(run(&["upgrade"]).status.success());
+    assert_eq!((holder(&stead), lasting(stead.list())), (before.0, before.2));
+    assert_ne!(daemon(&stead), before.1);
 }
 
 /// An app nobody touches, whose pid must stay, and the one that things are done with.

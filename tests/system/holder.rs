@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use stead::holder::plan::{Failure, Identity, Passed, Plan, Sink, Stage, Step};
-use stead::holder::protocol::{Ends, Exit, Message, NOTIFY, Refusal, Request, Row, RowState, Stream};
+use stead::holder::protocol::{Ends, Exit, Message, NOTIFY, Refusal, Request, Row, RowState, Stream, VERSION};
 use stead::sys::cgroup::{Base, Controller, Host, Layout, Limits, RunCgroup};
 use stead::sys::pidfd;
 use stead::sys::socket;
@@ -79,7 +79,7 @@ impl Harness {
         let (link, daemon_pid, to_stand_in) = meet(&listener);
         let (_to_stand_in, next_token) = (to_stand_in, 1);
         let mut harness = Harness { dir, holder, listener, link, daemon_pid, _to_stand_in, systemd, next_token };
-        assert!(matches!(harness.hear().0, Message::Hello { version: 1 }));
+        assert!(matches!(harness.hear().0, Message::Hello { version: VERSION }));
         harness
     }
 
@@ -515,11 +515,52 @@ fn a_second_holder_for_the_same_directory_is_refused() {
 }
 
 #[test]
+fn a_holder_that_becomes_a_newer_one_keeps_its_pid_its_children_and_every_fd() {
+    let mut t = Harness::start("reexec");
+    let (running, pid, _) = t.spawn(shell("sleep 1000"));
+    let (dead, ..) = t.spawn(shell("exit 3"));
+    let exit = t.exit_of(dead);
+    let memfd = stead::sys::memfd::growing("kept").unwrap();
+    stead::sys::memfd::write_all(memfd.as_fd(), b"kept").unwrap();
+    socket::send(t.link.as_fd(), &Request::Store { name: "kept".into() }.encode(), &[memfd.as_fd()]).unwrap();
+    drop(memfd);
+    for way in ["SIGHUP", "Upgrade"] {
+        let holder = Pid::from_raw(t.holder.id() as i32);
+        match way {
+            "SIGHUP" => kill(holder, Signal::SIGHUP).unwrap(),
+            _ => t.ask(&Request::Upgrade),
+        }
+        assert!(t.systemd_hears().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        let (link, daemon_pid, to_stand_in) = meet(&t.listener);
+        assert_ne!(daemon_pid, t.daemon_pid);
+        (t.link, t.daemon_pid, t._to_stand_in) = (link, daemon_pid, to_stand_in);
+        assert!(matches!(t.hear().0, Message::Hello { .. }));
+        t.ask(&Request::Serving);
+        assert_eq!(t.systemd_hears(), "READY=1");
+        t.ask(&Request::Inventory);
+        let Message::Inventory { rows, stored, .. } = t.hear().0 else { panic!("no inventory") };
+        let states: Vec<_> = rows.iter().map(|row| (row.token, row.state)).collect();
+        assert_eq!(states, [(running, RowState::Running), (dead, RowState::Dead(exit))]);
+        assert_eq!(stored, ["kept", NOTIFY]);
+        t.ask(&Request::Fetch { name: "kept".into() });
+        let fds = t.hear().1;
+        assert_eq!(stead::sys::memfd::read_all(fds[0].as_fd()).unwrap(), b"kept");
+    }
+    // Nothing of ours is left open in a child that is started now.
+    let (listing, _, ends) = t.spawn(shell("exec ls /proc/self/fd"));
+    let mut text = String::new();
+    File::from(ends.stdout.unwrap()).read_to_string(&mut text).unwrap();
+    assert!(text.lines().count() <= 4, "{text}");
+    t.exit_of(listing);
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    assert_eq!(t.exit_of(running), Exit::Signal { signal: libc::SIGKILL, core_dumped: false });
+    t.finish();
+}
+
+#[test]
 fn signals_to_the_holder_become_wishes_and_systemd_is_told() {
     let mut t = Harness::start("signals");
     let holder = Pid::from_raw(t.holder.id() as i32);
-    kill(holder, Signal::SIGHUP).unwrap();
-    assert_eq!(t.hear().0, Message::Reload);
     t.ask(&Request::Serving);
     assert_eq!(t.systemd_hears(), "READY=1");
     kill(holder, Signal::SIGTERM).unwrap();

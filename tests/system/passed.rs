@@ -209,7 +209,10 @@ fn the_sockets_outlive_the_daemon() {
     kill(Pid::from_raw(daemon(holder(&stead, "p/0"))), Signal::SIGKILL).unwrap();
     assert!(ask_tcp(&v4).starts_with("p/0 "));
     assert!(ask_path(&path).starts_with("p/0 "));
-    // A new daemon starts the app again, on the sockets that are there.
+    assert!(eventually(|| stead.run(&["list"]).code == Some(0)));
+    assert_eq!(stead.pid("p/0"), pid);
+    // A new daemon starts the app again, when it crashes, on the sockets that are there.
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     assert!(eventually(|| !crate::support::alive(pid)));
     assert!(ask_tcp(&v4).starts_with("p/0 "));
     assert!(ask_path(&path).starts_with("p/0 "));

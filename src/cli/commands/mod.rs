@@ -14,6 +14,7 @@ mod show;
 mod shutdown;
 mod signal;
 mod start;
+mod upgrade;
 
 pub use init::TEMPLATE;
 
@@ -44,6 +45,7 @@ pub async fn run(session: &Session, verb: Verb) -> Result {
         Verb::Plan(args) => plan::run(session, &args).await,
         Verb::Init => init::run(session),
         Verb::Doctor(args) => doctor::run(session, args.json).await,
+        Verb::Upgrade => upgrade::run(session).await,
         Verb::Shutdown => shutdown::run(session).await,
         Verb::Help(args) => help::run(args.topic.as_deref()),
     }
