@@ -227,7 +227,9 @@ impl Holder {
         let program = self.program();
         let mut env: Vec<CString> = self.environment();
         env.extend(CString::new(format!("{VARIABLE}={}", memfd.as_raw_fd())));
-        let error = match inherit::set_kept(&fds, true) {
+        // The daemon may have said something since it was offered.
+        let written = memfd::write_all(memfd.as_fd(), &carried.encode());
+        let error = match written.and_then(|()| inherit::set_kept(&fds, true)) {
             Ok(()) => inherit::execute(&program, &self.arguments(), &env),
             Err(error) => error,
         };

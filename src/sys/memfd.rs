@@ -32,9 +32,11 @@ pub fn read_all(memfd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes it from its beginning.
+/// Makes this all that is written in it.
 pub fn write_all(memfd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
-    File::from(memfd.try_clone_to_owned()?).write_all_at(bytes, 0)
+    let file = File::from(memfd.try_clone_to_owned()?);
+    file.set_len(0)?;
+    file.write_all_at(bytes, 0)
 }
 
 /// Gives the memory of a part back; it reads as zeros. Whole pages only (fallocate(2), FALLOC_FL_PUNCH_HOLE).

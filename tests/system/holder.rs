@@ -541,7 +541,7 @@ fn a_holder_that_becomes_a_newer_one_keeps_its_pid_its_children_and_every_fd() {
         let Message::Inventory { rows, stored, .. } = t.hear().0 else { panic!("no inventory") };
         let states: Vec<_> = rows.iter().map(|row| (row.token, row.state)).collect();
         assert_eq!(states, [(running, RowState::Running), (dead, RowState::Dead(exit))]);
-        assert_eq!(stored, ["kept", NOTIFY]);
+        assert_eq!(stored, ["kept", NOTIFY], "{way}");
         t.ask(&Request::Fetch { name: "kept".into() });
         let fds = t.hear().1;
         assert_eq!(stead::sys::memfd::read_all(fds[0].as_fd()).unwrap(), b"kept");
