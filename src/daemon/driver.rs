@@ -179,21 +179,24 @@ impl Driver {
     fn settle(&mut self) {
         let happened = !self.queue.is_empty();
         loop {
+            // All that has happened by now, then one save, then all that is to be done about it.
+            let mut effects = std::mem::take(&mut self.effects);
+            let now = clock::now();
             while let Some(event) = self.queue.pop_front() {
-                let now = clock::now();
-                let mut effects = std::mem::take(&mut self.effects);
                 self.world.step(now, event, &mut effects);
                 self.fault.place();
-                if effects.contains(&Effect::SaveDesired) {
-                    self.save();
-                    self.fault.place();
-                }
+            }
+            if effects.contains(&Effect::SaveDesired) {
+                self.save();
+                self.fault.place();
+            }
+            if !effects.is_empty() {
                 self.keep();
                 self.fault.place();
                 self.carry_out(now, &mut effects);
-                effects.clear();
-                self.effects = effects;
             }
+            effects.clear();
+            self.effects = effects;
             // Most drains have nothing to wait for, and are over in the turn they begin in.
             self.executor.look_at_drains(&mut self.queue);
             if self.queue.is_empty() {

@@ -16,4 +16,5 @@ mod rolls;
 mod spawning;
 mod stopping;
 mod support;
+mod trouble;
 mod under_load;
