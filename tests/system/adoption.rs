@@ -252,7 +252,7 @@ struct Scene {
 /// Every how many places one is tried: `STEAD_FAULT_STRIDE`, or some.
 fn stride() -> u64 {
     let asked = std::env::var("STEAD_FAULT_STRIDE").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(if slow_machine() { 29 } else { 7 })
+    asked.unwrap_or(if slow_machine() { 29 } else { 3 })
 }
 
 impl Scene {
