@@ -88,7 +88,7 @@ impl From<ClientError> for Failure {
             }
             ClientError::Cut => format!(
                 "the daemon went down in the middle of this: see the end of its log, {}. Its holder starts it again, \
-                 and the apps run on: see \"stead list\", then repeat the command if need be",
+                 and what was begun goes on: see \"stead list\"",
                 log()
             ),
             ClientError::Silent(seconds) => {

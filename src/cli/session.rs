@@ -5,7 +5,7 @@ use super::exit::{Code, Failure, Result};
 use super::launch;
 use super::paths::Paths;
 use super::talk::{ColorWish, Talk};
-use crate::bus::proxy::Client;
+use crate::bus::proxy::{Client, ClientError};
 
 /// One run of `stead`.
 #[derive(Debug)]
@@ -26,6 +26,18 @@ impl Session {
     pub async fn connect(&self, verb: &str) -> Result<Client> {
         self.need_root(verb)?;
         launch::connect(&self.paths).await
+    }
+
+    /// Asks a question, which changes nothing: of the daemon's successor once more, if it dies meanwhile.
+    pub async fn ask<T>(
+        &self,
+        verb: &str,
+        question: impl AsyncFn(&mut Client) -> std::result::Result<T, ClientError>,
+    ) -> Result<T> {
+        match question(&mut self.connect(verb).await?).await {
+            Err(ClientError::Closed) => Ok(question(&mut self.connect(verb).await?).await?),
+            answer => Ok(answer?),
+        }
     }
 
     /// The daemon, started if none runs.

@@ -12,6 +12,7 @@ use super::clock;
 use super::executor::{Executor, Live, stream_key};
 use super::exits::wait_until_empty;
 use super::link::{Link, LinkError, Streams};
+use super::news::Line;
 use super::output::Places;
 use super::runtime::{Key, RuntimeFile};
 use super::sharing::Socket;
@@ -39,12 +40,19 @@ pub struct Kept {
     pub desired: Option<Desired>,
     pub next_job: u64,
     pub endings: BTreeMap<Run, Ending>,
+    pub news: Vec<Line>,
 }
 
 impl Kept {
     /// The error is a sentence; nothing of what is kept can be relied on then.
     pub fn read(file: &RuntimeFile) -> Result<Self, String> {
-        let mut kept = Self { runtime: Runtime::default(), desired: None, next_job: 1, endings: BTreeMap::new() };
+        let mut kept = Self {
+            runtime: Runtime::default(),
+            desired: None,
+            next_job: 1,
+            endings: BTreeMap::new(),
+            news: Vec::new(),
+        };
         for key in file.keys() {
             let text = || format!("what is kept of {key:?}");
             let value = file.value(key).ok_or_else(text)?.map_err(|error| format!("{}: {error}", text()))?;
@@ -59,7 +67,8 @@ impl Kept {
                 Key::Ending(run) => {
                     kept.endings.insert(*run, serde_json::from_slice(&value).map_err(wrong)?);
                 }
-                Key::News(_) => {}
+                // In the order of their numbers.
+                Key::News(_) => kept.news.push(serde_json::from_slice(&value).map_err(wrong)?),
             }
         }
         Ok(kept)

@@ -14,6 +14,7 @@ use super::executor::Executor;
 use super::fault::Fault;
 use super::link::{FromHolder, Link, LinkError};
 use super::listen::PortMemory;
+use super::news::{Line, Unwritten};
 use super::runtime::{Key, RuntimeFile};
 use super::store::{Store, StoreError};
 use super::told::Told;
@@ -23,6 +24,7 @@ use crate::core::effect::Effect;
 use crate::core::event::Event;
 use crate::core::store::Desired;
 use crate::core::world::World;
+use crate::logs::capture::Report;
 use crate::metrics::sampler::Sampler;
 use crate::model::ids::JobId;
 use crate::model::request::Request;
@@ -49,14 +51,18 @@ pub struct Disk {
     pub next_job: u64,
     /// The disk has not what is wanted now.
     pub stale: bool,
+    /// What an earlier daemon may not have written into the logs.
+    pub news: Vec<Line>,
     pub fault: Fault,
 }
 
 pub struct Driver {
     pub(super) world: World,
     store: Store,
-    runtime: RuntimeFile,
+    pub(super) runtime: RuntimeFile,
     stale: bool,
+    pub(super) unwritten: Unwritten,
+    earlier: Vec<Line>,
     fault: Fault,
     pub(super) executor: Executor,
     pub(super) link: Link,
@@ -80,7 +86,7 @@ type Answer = (tokio::sync::oneshot::Sender<Result<Job, Refusal>>, mpsc::Unbound
 impl Driver {
     pub fn new(
         world: World,
-        Disk { store, runtime, next_job, stale, fault }: Disk,
+        Disk { store, runtime, next_job, stale, news, fault }: Disk,
         executor: Executor,
         link: Link,
         snapshots: watch::Sender<Arc<Snapshot>>,
@@ -91,6 +97,8 @@ impl Driver {
             store,
             runtime,
             stale,
+            unwritten: Unwritten::new(&news),
+            earlier: news,
             fault,
             executor,
             link,
@@ -120,6 +128,8 @@ impl Driver {
         if self.stale {
             self.save();
         }
+        let earlier = std::mem::take(&mut self.earlier);
+        self.write_unwritten(earlier);
     }
 
     /// Serves until the core says `Exit` or the holder is gone.
@@ -171,6 +181,7 @@ impl Driver {
             Told::Checked(checked) => self.checked(*checked),
             Told::Made(made) => self.made(*made),
             Told::ToPlan(to_plan) => self.to_plan(*to_plan),
+            Told::Log(Report::Wrote { number }) => self.wrote(number),
             told => self.executor.told(told, &mut self.link, &mut self.queue),
         }
     }
@@ -191,6 +202,7 @@ impl Driver {
                 self.fault.place();
             }
             if !effects.is_empty() {
+                self.keep_news(now, &effects);
                 self.keep();
                 self.fault.place();
                 self.carry_out(now, &mut effects);
@@ -231,7 +243,7 @@ impl Driver {
         for effect in effects.drain(..) {
             match effect {
                 // Before anything else was done.
-                Effect::SaveDesired => {}
+                Effect::SaveDesired | Effect::Log { .. } | Effect::LogInstance { .. } => {}
                 Effect::Deny { job, denied } => self.refuse(job, denied.into()),
                 Effect::Accepted { job, instances } => {
                     if let Some((answer, updates)) = self.jobs.get_mut(&job).and_then(|waiting| waiting.answer.take()) {

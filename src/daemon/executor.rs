@@ -16,21 +16,22 @@ use super::clock;
 use super::drain::DrainWatch;
 use super::link::{FromHolder, Link};
 use super::listen::{ListenWatch, PortMemory};
+use super::news::Line;
 use super::output::Output;
 use super::passed::Passed;
 use super::sharing::{Sharing, Socket};
 use super::told::Told;
 use super::tree::Tree;
 use crate::balance::object::Unable;
-use crate::core::effect::{Effect, News};
+use crate::core::effect::Effect;
 use crate::core::event::Event;
 use crate::logs::capture::{Report, StreamKey};
 use crate::metrics::meter::Meter;
 use crate::model::exit::Exit;
-use crate::model::ids::{AppName, InstanceId, ProcId, Revision, Run};
+use crate::model::ids::{AppName, ProcId, Revision, Run};
 use crate::model::signal::Signal;
 use crate::model::spec::{AppSpec, Identity, StopScope};
-use crate::model::time::{Mono, Now, Wall};
+use crate::model::time::{Mono, Now};
 use crate::sys::cgroup::RunCgroup;
 
 /// Where the latest attempt of `ready_on`'s command stands.
@@ -132,7 +133,7 @@ pub struct Executor {
     /// Cgroups to remove once the loop has nothing more urgent to do.
     pub(super) litter: Vec<RunCgroup>,
     /// Life-cycle events that are still to be written down, in order.
-    pub(super) news: Vec<(Wall, InstanceId, Option<ProcId>, News)>,
+    pub(super) news: Vec<Line>,
     /// Runs that are gone but for their output, and those of them that are done with: to be kept, and kept no more.
     pub(super) endings: Vec<(Run, Option<Ending>)>,
     /// Or why ports cannot be shared here.
@@ -204,8 +205,6 @@ impl Executor {
                     None => {}
                 }
             }
-            Effect::Log { proc, news } => self.news.push((now.wall, proc.instance.clone(), Some(proc), news)),
-            Effect::LogInstance { instance, news } => self.news.push((now.wall, instance, None, news)),
             Effect::Forget { app } => {
                 self.write_news();
                 self.clear_litter();
@@ -216,6 +215,8 @@ impl Executor {
                 self.output.forget(&app);
             }
             Effect::SaveDesired
+            | Effect::Log { .. }
+            | Effect::LogInstance { .. }
             | Effect::Deny { .. }
             | Effect::Accepted { .. }
             | Effect::Progress { .. }
@@ -328,6 +329,7 @@ impl Executor {
             Report::Kept { place, lines, bytes } => {
                 tracing::warn!("{place}: takes lines again; {lines} lines ({bytes} bytes) were lost");
             }
+            Report::Wrote { .. } => unreachable!("the driver takes it"),
             Report::NoRecord { why } => tracing::error!("the record of log batches cannot be written: {why}"),
         }
     }
@@ -364,26 +366,6 @@ impl Executor {
         if self.starting == 0 || self.litter.len() > LITTER_MAX {
             self.clear_litter();
         }
-    }
-
-    fn write_news(&mut self) {
-        if self.news.is_empty() {
-            return;
-        }
-        let mut events = Vec::with_capacity(self.news.len());
-        for (at, instance, proc, news) in std::mem::take(&mut self.news) {
-            let subject: &dyn std::fmt::Display = proc.as_ref().map_or(&instance, |proc| proc);
-            let text = format!("{subject}: {news}");
-            tracing::debug!("{text}");
-            // Told by what else is told, and twice as many lines.
-            if matches!(news, News::Moved { .. }) {
-                continue;
-            }
-            let live = proc.as_ref().and_then(|proc| self.runs.get(&proc.run));
-            let live = live.map(|live| (&live.spec, live.account.as_ref()));
-            events.extend(self.output.event(&instance, live, at, text));
-        }
-        self.output.write(events);
     }
 
     pub(super) fn clear_litter(&mut self) {

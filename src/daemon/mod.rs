@@ -21,6 +21,7 @@ mod listen;
 mod measure;
 mod memory;
 mod mode;
+mod news;
 mod notify;
 mod output;
 mod passed;

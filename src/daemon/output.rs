@@ -100,6 +100,7 @@ impl Output {
         &mut self,
         instance: &InstanceId,
         live: Option<(&Arc<AppSpec>, Option<&Account>)>,
+        number: u64,
         at: Wall,
         text: String,
     ) -> Option<Event> {
@@ -107,13 +108,20 @@ impl Output {
             Some((spec, account)) => Arc::clone(&self.places.of(instance, spec, account)[1]),
             None => Arc::clone(&self.places.0.get(instance)?.by_stream[1]),
         };
-        Some(Event { target, at, text })
+        Some(Event { target, number, at, text })
     }
 
     /// Writes events, each after everything its instance had printed before.
     pub fn write(&self, events: Vec<Event>) {
         if !events.is_empty() {
             self.capture.write(events);
+        }
+    }
+
+    /// Writes those of the events that are not in their logs.
+    pub fn write_missing(&self, events: Vec<Event>) {
+        if !events.is_empty() {
+            self.capture.write_missing(events);
         }
     }
 

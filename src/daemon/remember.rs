@@ -8,6 +8,7 @@ use super::clock;
 use super::driver::OnDisk;
 use super::link::Link;
 use super::listen::PortMemory;
+use super::news::Line;
 use super::runtime::RuntimeFile;
 use super::start::{StartError, io_error};
 use super::store::{Store, StoreError};
@@ -25,6 +26,8 @@ pub struct Memory {
     pub anew: bool,
     /// What is on disk is older than what is in memory.
     pub stale: bool,
+    /// Life-cycle events that may not be in their logs yet, oldest first.
+    pub news: Vec<Line>,
 }
 
 /// The name under which the holder keeps *runtime*.
@@ -47,7 +50,7 @@ pub async fn remember(store: &Store, link: &mut Link) -> Result<Memory, StartErr
     };
     let saved = load(store);
     match kept {
-        Some((runtime, Kept { runtime: parts, desired, next_job, endings })) => {
+        Some((runtime, Kept { runtime: parts, desired, next_job, endings, news })) => {
             let OnDisk { world: saved, ports } = saved
                 .inspect_err(|error| tracing::error!("{error}; going on with what is in memory"))
                 .unwrap_or_default()
@@ -56,7 +59,7 @@ pub async fn remember(store: &Store, link: &mut Link) -> Result<Memory, StartErr
             let desired = desired.unwrap_or_else(|| saved.clone());
             let stale = desired != saved;
             let world = World::restore(desired, parts);
-            Ok(Memory { world, ports, runtime, next_job, endings, anew: false, stale })
+            Ok(Memory { world, ports, runtime, next_job, endings, anew: false, stale, news })
         }
         None => {
             let saved = saved?;
@@ -66,7 +69,16 @@ pub async fn remember(store: &Store, link: &mut Link) -> Result<Memory, StartErr
                 Some(OnDisk { world, ports }) => (World::from_desired(world, seed()), ports),
                 None => (World::new(seed()), PortMemory::default()),
             };
-            Ok(Memory { world, ports, runtime, next_job: 1, endings: BTreeMap::new(), anew: true, stale: false })
+            Ok(Memory {
+                world,
+                ports,
+                runtime,
+                next_job: 1,
+                endings: BTreeMap::new(),
+                anew: true,
+                stale: false,
+                news: Vec::new(),
+            })
         }
     }
 }

@@ -73,6 +73,7 @@ pub struct RuntimeFile {
 impl RuntimeFile {
     pub fn create() -> io::Result<Self> {
         let file = File::from(memfd::growing("stead-runtime")?);
+        file.set_len(FIRST)?;
         let fresh = Self { file, start: FIRST, end: FIRST, live: 0, places: BTreeMap::new(), batch: Vec::new() };
         fresh.write_header(FIRST, FIRST)?;
         Ok(fresh)

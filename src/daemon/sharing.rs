@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::clock;
 use super::executor::{Executor, Live};
 use super::link::{Link, LinkError};
+use super::news::Line;
 use super::probe::{Aim, From};
 use super::told::Told;
 use super::tree::Tree;
@@ -395,7 +396,7 @@ impl Executor {
     }
 
     fn say(&mut self, proc: ProcId, news: News) {
-        self.news.push((clock::now().wall, proc.instance.clone(), Some(proc), news));
+        self.news.push(Line::new(0, clock::now().wall, proc.instance.clone(), Some(proc), &news));
     }
 
     /// What a person should know of an instance's ports.

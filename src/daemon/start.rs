@@ -123,7 +123,7 @@ async fn serve() -> Result<(), StartError> {
     let tree = Tree::plant(&mode)?;
     let (rows, stored) = link.inventory().await?;
     let store = Store::open(&mode.state)?;
-    let Memory { world, ports, runtime, next_job, endings, anew, stale } = remember(&store, &mut link).await?;
+    let Memory { world, ports, runtime, next_job, endings, anew, stale, news } = remember(&store, &mut link).await?;
     if anew {
         clear_leftovers(&tree).await;
     }
@@ -159,7 +159,7 @@ async fn serve() -> Result<(), StartError> {
     let sampler = Sampler::new(measure::keep_below());
     let mut driver = Driver::new(
         world,
-        Disk { store, runtime, next_job, stale, fault: Fault::from_env(&mode.runtime) },
+        Disk { store, runtime, next_job, stale, news, fault: Fault::from_env(&mode.runtime) },
         executor,
         link,
         publish,

@@ -14,6 +14,7 @@ pub mod protocol;
 mod reexec;
 mod request;
 mod run;
+mod stall;
 mod start;
 mod store;
 mod systemd;

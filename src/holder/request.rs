@@ -114,6 +114,7 @@ impl Holder {
                 pidfd::reap(pidfd.as_fd()).map_err(errno)?;
                 proc.state = State::Reaped(*exit);
                 proc.pidfd = None;
+                self.stall.acknowledge();
             }
             (State::Reaped(_), _) => {}
             _ => return Err(Refusal::Alive),
@@ -281,6 +282,7 @@ impl Holder {
                     Err(_) => Exit::Signal { signal: libc::SIGKILL, core_dumped: false },
                 };
                 proc.state = State::Dead(exit);
+                self.stall.owe();
                 let _ = self.epoll.delete(pidfd.as_fd());
                 self.tell(&Message::Exited { token, exit });
             }

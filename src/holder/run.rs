@@ -16,6 +16,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::keeper::{Keeper, Phase};
 use super::protocol::{MAX_MESSAGE, Message, Token, VERSION};
 use super::reexec;
+use super::stall::Stall;
 use super::store::Store;
 use super::systemd::Systemd;
 use super::table::{State, Table};
@@ -31,6 +32,7 @@ pub(super) enum Source {
     Daemon,
     Signals,
     Timer,
+    Stall,
     Proc(Token),
     Report(Token),
 }
@@ -43,6 +45,7 @@ impl Source {
             Source::Daemon => 4,
             Source::Signals => 8,
             Source::Timer => 12,
+            Source::Stall => 16,
             Source::Proc(token) => token << 2 | 1,
             Source::Report(token) => token << 2 | 2,
         }
@@ -55,7 +58,8 @@ impl Source {
             (_, 0) => Source::Link,
             (_, 1) => Source::Daemon,
             (_, 2) => Source::Signals,
-            _ => Source::Timer,
+            (_, 3) => Source::Timer,
+            _ => Source::Stall,
         }
     }
 }
@@ -81,6 +85,7 @@ pub struct Holder {
     /// This program and its arguments, as found at its start: the file may be another by now.
     pub(super) program: Vec<CString>,
     pub(super) upgrade: Upgrade,
+    pub(super) stall: Stall,
 }
 
 /// How far this holder has come in becoming a newer one.
@@ -118,6 +123,7 @@ impl Holder {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, Source::Signals.to_u64()))?;
         let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into();
+        let owed = table.0.values().filter(|proc| matches!(proc.state, State::Dead(_))).count();
         let holder = Holder {
             epoll,
             signals,
@@ -136,6 +142,7 @@ impl Holder {
             lock,
             program,
             upgrade: Upgrade::No,
+            stall: Stall::from_environment(owed),
         };
         for (token, proc) in &holder.table.0 {
             if let (State::Running, Some(pidfd)) = (&proc.state, &proc.pidfd) {
@@ -165,6 +172,7 @@ impl Holder {
                 }
             }
             self.watch_link();
+            self.watch_stall();
             self.go_on_with_upgrade();
         }
     }
@@ -222,6 +230,7 @@ impl Holder {
             Source::Daemon => return self.on_daemon_death(),
             Source::Signals => return self.on_signals(),
             Source::Timer => return self.on_timer(),
+            Source::Stall => self.on_stall(),
             Source::Proc(token) => self.on_proc(token),
             Source::Report(token) => self.on_report(token),
         }
@@ -280,6 +289,33 @@ impl Holder {
             let mut event = EpollEvent::new(interest, Source::Link.to_u64());
             let _ = self.epoll.modify(running.link.as_fd(), &mut event);
         }
+    }
+
+    /// Sets a limit to how long the daemon may owe the acknowledgement of an exit.
+    fn watch_stall(&mut self) {
+        if self.keeper.running.is_some() && self.stall.is_owed() {
+            // Without a timer it is trusted.
+            if let Ok(Some(timer)) = self.stall.limit() {
+                let _ = self.epoll.add(timer, EpollEvent::new(EpollFlags::EPOLLIN, Source::Stall.to_u64()));
+            }
+        } else {
+            self.drop_stall_timer();
+        }
+    }
+
+    fn drop_stall_timer(&mut self) {
+        if let Some(timer) = self.stall.settle() {
+            let _ = self.epoll.delete(&timer);
+        }
+    }
+
+    fn on_stall(&mut self) {
+        if self.stall.stands_still() {
+            let patience = self.stall.patience().as_secs_f32();
+            eprintln!("stead-holder: the daemon has not answered for {patience} s: it is killed, and started again");
+            self.keeper.kill();
+        }
+        self.drop_stall_timer();
     }
 
     fn start_daemon(&mut self) -> Result<(), String> {

@@ -43,6 +43,8 @@ pub struct Stream {
 #[derive(Debug, Clone)]
 pub struct Event {
     pub target: Arc<Target>,
+    /// Grows from event to event. 0: nobody asks what became of it.
+    pub number: u64,
     pub at: Wall,
     pub text: String,
 }
@@ -58,6 +60,8 @@ pub enum Report {
     Losing { place: String, why: String },
     /// The file takes lines again; so many were lost. The log says so too.
     Kept { place: String, lines: u64, bytes: u64 },
+    /// Events up to this number are in their files, or counted as lost.
+    Wrote { number: u64 },
     /// The record that survives the daemon cannot be written: a daemon that dies now may double a batch.
     NoRecord { why: String },
 }
@@ -83,6 +87,7 @@ pub(super) enum Command {
     Remove(StreamKey),
     Finish(StreamKey),
     Write(Vec<Event>),
+    WriteMissing(Vec<Event>),
     Flush { app: AppName, outside: Vec<Arc<Target>>, done: Sender<io::Result<()>> },
     Reopen,
     Sync(Sender<()>),
@@ -136,6 +141,11 @@ impl Capture {
     /// Writes life-cycle events, after everything that was written to their targets so far.
     pub fn write(&self, events: Vec<Event>) {
         self.send(Command::Write(events));
+    }
+
+    /// Writes events that a dead daemon may have written, unless it has.
+    pub fn write_missing(&self, events: Vec<Event>) {
+        self.send(Command::WriteMissing(events));
     }
 
     /// Empties an app's logs, and `outside`, its files elsewhere. The answer comes when it is done.

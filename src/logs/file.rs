@@ -6,14 +6,14 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::model::ids::{AppName, InstanceId, Slot};
 use crate::model::logframe::LogStream;
 use crate::model::spec::{LogFormat, LogSettings};
-use crate::sys::open::{make_dir, names, open_append, open_dir, open_root, set_group, unlink};
+use crate::sys::open::{make_dir, names, open_append, open_dir, open_read, open_root, set_group, unlink};
 
 use super::record::{FileId, Record, missing};
 use super::rotate::{elder_number, elders, forgive_missing, rotate};
@@ -268,6 +268,22 @@ impl LogFile {
         Ok(())
     }
 
+    /// Whether these bytes stand near the end of the file, or of the one that was rotated away last.
+    pub fn holds(&mut self, root: &LogDir, lines: &[u8]) -> io::Result<bool> {
+        self.look(root)?;
+        let Some(Open { file, dir }) = &self.open else { return Ok(false) };
+        let (Some(dir), Place::Kept { file: name, .. }) = (dir, &self.target.place) else {
+            return ends_with(file, lines);
+        };
+        if ends_with(&open_read(dir.as_fd(), name)?, lines)? {
+            return Ok(true);
+        }
+        match elders(dir.as_fd(), name)?.first() {
+            Some((_, elder)) => ends_with(&open_read(dir.as_fd(), elder)?, lines),
+            None => Ok(false),
+        }
+    }
+
     /// Empties the file. Appends go on at its new end.
     pub fn flush(&mut self, root: &LogDir) -> io::Result<()> {
         self.look(root)?;
@@ -278,6 +294,17 @@ impl LogFile {
         self.mid_line = false;
         Ok(())
     }
+}
+
+/// How far from the end of a file is looked for what may have been the last that a daemon wrote.
+const NEAR: u64 = 1 << 20;
+
+fn ends_with(file: &File, lines: &[u8]) -> io::Result<bool> {
+    let len = file.metadata()?.len();
+    let from = len.saturating_sub(NEAR);
+    let mut end = vec![0; usize::try_from(len - from).unwrap_or(0)];
+    file.read_exact_at(&mut end, from)?;
+    Ok(memchr::memmem::find(&end, lines).is_some())
 }
 
 fn is(file: &File, id: FileId) -> io::Result<bool> {

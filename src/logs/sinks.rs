@@ -62,6 +62,12 @@ impl Sinks {
         self.sinks.get_mut(name)?.file.as_mut()
     }
 
+    /// Whether a file has these bytes near its end.
+    pub fn holds(&mut self, name: &str, lines: &[u8]) -> io::Result<bool> {
+        let root = &self.shared.root;
+        self.sinks.get_mut(name).and_then(|sink| sink.file.as_mut()).map_or(Ok(false), |file| file.holds(root, lines))
+    }
+
     pub fn reopen(&mut self) {
         self.sinks.values_mut().filter_map(|s| s.file.as_mut()).for_each(LogFile::reopen);
     }

@@ -304,6 +304,32 @@ impl Scene {
             place += stride();
         }
         assert!(places > 2, "the daemon was never killed");
+        self.everything_was_said_once();
+    }
+
+    /// Of each run that started its end stands in the log, or it lives; and nothing is said twice of any.
+    #[track_caller]
+    fn everything_was_said_once(&self) {
+        let mut said: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+        for entry in fs::read_dir(self.stead.path("log/web")).unwrap() {
+            for line in fs::read_to_string(entry.unwrap().path()).unwrap().lines() {
+                let Some((run, text)) = line.split_once("[stead] ").and_then(|(_, event)| event.split_once(": "))
+                else {
+                    continue;
+                };
+                if run.contains('@') {
+                    *said.entry(run.to_owned()).or_default().entry(text.to_owned()).or_default() += 1;
+                }
+            }
+        }
+        let alive = self.stead.list().iter().filter(|row| row["app"] == "web" && row["pid"].is_i64()).count();
+        let mut unended = 0;
+        for (run, texts) in &said {
+            assert!(texts.values().all(|times| *times == 1), "{run}: {texts:#?}");
+            let has = |what: &str| texts.keys().any(|text| text.starts_with(what));
+            unended += usize::from(has("started") && !has("exited"));
+        }
+        assert_eq!(unended, alive, "{said:#?}");
     }
 
     /// One that dies right after its start is started again after a while only.

@@ -88,6 +88,22 @@ fn a_saved_state_that_cannot_be_read_is_set_aside_and_the_one_before_it_counts()
 }
 
 #[test]
+fn a_daemon_that_stands_still_for_too_long_is_replaced_and_nothing_is_lost() {
+    let stead = Stead::new();
+    let start = ["start", "sleep", "--name", "a", "-i", "2", "--restart-delay", "0", "--", "1000"];
+    assert!(stead.command(&start).env("STEAD_HOLDER_PATIENCE_MS", "700").status().unwrap().success());
+    let (first, second) = (stead.pid("a/0"), stead.pid("a/1"));
+    let still = daemon(&stead).unwrap();
+    kill(Pid::from_raw(still), Signal::SIGSTOP).unwrap();
+    kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
+    assert!(eventually(|| daemon(&stead).is_some_and(|pid| pid != still)), "nobody took its place");
+    let row = stead.wait("a/0", "running again", |row| row["status"] == "running" && row["restarts"] == 1);
+    assert_eq!(row["last_exit"]["signal"], "SIGKILL");
+    assert_eq!(stead.pid("a/1"), second);
+    assert!(stead.daemon_log().contains("has not answered for 0.7 s"), "{}", stead.daemon_log());
+}
+
+#[test]
 fn a_daemon_that_stood_still_for_a_while_catches_up_with_all_that_happened() {
     let stead = Stead::new();
     stead.run(&["start", "sleep", "--name", "a", "-i", "3", "--restart-delay", "0", "--", "1000"]).ok();

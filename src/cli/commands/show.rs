@@ -10,8 +10,7 @@ use super::{act, print_json};
 
 pub(super) async fn run(session: &Session, args: &Show) -> Result {
     act::check(&args.selectors)?;
-    let mut client = session.connect("show").await?;
-    let apps = client.show(&args.selectors).await?;
+    let apps = session.ask("show", async |client| client.show(&args.selectors).await).await?;
     if args.json.json {
         return print_json(&apps.iter().map(views::app_json).collect::<Vec<_>>());
     }

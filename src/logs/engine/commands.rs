@@ -26,6 +26,7 @@ impl Engine {
             }
             Command::Finish(StreamKey(key)) => self.finish(key),
             Command::Write(events) => self.write(events),
+            Command::WriteMissing(events) => self.write_missing(events),
             Command::Flush { app, outside, done } => {
                 let result = self.sinks.flush(&app, &outside);
                 // Who asked may have gone meanwhile.
@@ -85,6 +86,7 @@ impl Engine {
 
     /// Events of one target go into its file by one append; those that stand together do so in practice.
     fn write(&mut self, events: Vec<Event>) {
+        let number = events.iter().map(|event| event.number).max().unwrap_or(0);
         for events in events.chunk_by(|a, b| Arc::ptr_eq(&a.target, &b.target)) {
             let target = Arc::clone(&events[0].target);
             let name = target.place.to_string();
@@ -99,6 +101,28 @@ impl Engine {
             }
             self.sinks.close_if_unused(&name);
         }
+        if number > 0 {
+            self.tell(Report::Wrote { number });
+        }
+    }
+
+    fn write_missing(&mut self, events: Vec<Event>) {
+        let number = events.iter().map(|event| event.number).max().unwrap_or(0);
+        let mut missing = Vec::new();
+        for event in events {
+            let mut line = Vec::new();
+            format_event(event.target.format, event.at, &event.text, false, &mut line);
+            self.sinks.open(&event.target, 0);
+            let name = event.target.place.to_string();
+            // What cannot be looked into is taken for without it: a line twice is better than none.
+            if line.is_empty() || !self.sinks.holds(&name, &line).unwrap_or(false) {
+                missing.push(event);
+            } else {
+                self.sinks.close_if_unused(&name);
+            }
+        }
+        self.write(missing);
+        self.tell(Report::Wrote { number });
     }
 
     /// Writes what the stream holds, and closes it even if somebody outside still has the pipe open for writing.

@@ -1,0 +1,111 @@
+//! Life-cycle events on their way into the logs.
+//! Owns: their sentences, and that each is written once: it is kept before anything is done about what it tells, and
+//! until the thread that writes has had it.
+//! Never: decides what is worth telling; the core does.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::driver::Driver;
+use super::executor::Executor;
+use super::runtime::Key;
+use crate::core::effect::{Effect, News};
+use crate::logs::capture::Event;
+use crate::model::ids::{InstanceId, ProcId};
+use crate::model::time::{Now, Wall};
+
+/// One event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Line {
+    /// 0: not kept, and lost with the daemon.
+    number: u64,
+    at: Wall,
+    instance: InstanceId,
+    proc: Option<ProcId>,
+    text: String,
+}
+
+impl Line {
+    pub fn new(number: u64, at: Wall, instance: InstanceId, proc: Option<ProcId>, news: &News) -> Self {
+        let subject: &dyn std::fmt::Display = proc.as_ref().map_or(&instance, |proc| proc);
+        let text = format!("{subject}: {news}");
+        Self { number, at, instance, proc, text }
+    }
+}
+
+/// Events that are kept, by number, oldest first.
+#[derive(Debug)]
+pub struct Unwritten {
+    next: u64,
+    kept: VecDeque<u64>,
+}
+
+impl Unwritten {
+    /// Those that an earlier daemon kept are in `lines`.
+    pub fn new(lines: &[Line]) -> Self {
+        let kept: VecDeque<u64> = lines.iter().map(|line| line.number).collect();
+        Self { next: kept.back().map_or(1, |last| last + 1), kept }
+    }
+}
+
+impl Driver {
+    /// Keeps what is to be said of these effects, and has it said at the end of the loop's turn.
+    pub(super) fn keep_news(&mut self, now: Now, effects: &[Effect]) {
+        for effect in effects {
+            let (instance, proc, news) = match effect {
+                Effect::Log { proc, news } => (&proc.instance, Some(proc), news),
+                Effect::LogInstance { instance, news } => (instance, None, news),
+                _ => continue,
+            };
+            let mut line = Line::new(0, now.wall, instance.clone(), proc.cloned(), news);
+            tracing::debug!("{}", line.text);
+            // Told by what else is told, and twice as many lines.
+            if matches!(news, News::Moved { .. }) {
+                continue;
+            }
+            line.number = self.unwritten.next;
+            self.unwritten.next += 1;
+            self.unwritten.kept.push_back(line.number);
+            self.runtime.put(&Key::News(line.number), &line);
+            self.executor.news.push(line);
+        }
+    }
+
+    /// Events up to this number are in their logs, or lost with a reason given.
+    pub(super) fn wrote(&mut self, number: u64) {
+        while let Some(oldest) = self.unwritten.kept.front().copied().filter(|oldest| *oldest <= number) {
+            self.unwritten.kept.pop_front();
+            self.runtime.remove(&Key::News(oldest));
+        }
+    }
+
+    /// Has what an earlier daemon kept written, unless it is.
+    pub(super) fn write_unwritten(&mut self, lines: Vec<Line>) {
+        let mut events = Vec::new();
+        for line in lines {
+            let app = &line.instance.app;
+            // Of an app that is forgotten there is no log to write to.
+            let Some(spec) = self.world.app(app).map(|view| view.spec.clone()) else { continue };
+            let account = self.executor.accounts.get(app).map(|(_, account)| account.clone());
+            let live = Some((&spec, account.as_ref()));
+            events.extend(self.executor.output.event(&line.instance, live, line.number, line.at, line.text));
+        }
+        self.executor.output.write_missing(events);
+    }
+}
+
+impl Executor {
+    pub(super) fn write_news(&mut self) {
+        if self.news.is_empty() {
+            return;
+        }
+        let mut events: Vec<Event> = Vec::with_capacity(self.news.len());
+        for Line { number, at, instance, proc, text } in std::mem::take(&mut self.news) {
+            let live = proc.as_ref().and_then(|proc| self.runs.get(&proc.run));
+            let live = live.map(|live| (&live.spec, live.account.as_ref()));
+            events.extend(self.output.event(&instance, live, number, at, text));
+        }
+        self.output.write(events);
+    }
+}
