@@ -105,7 +105,10 @@ impl Routes {
 
     fn leave(&mut self, leave: impl Fn(&mut Group) -> Result<(), Unable>) -> Result<(), Unable> {
         let done = self.groups.values_mut().try_for_each(leave);
-        for (place, _) in self.groups.extract_if(.., |_, group| group.is_empty()) {
+        let empty: Vec<Place> =
+            self.groups.iter().filter(|(_, group)| group.is_empty()).map(|(place, _)| *place).collect();
+        for place in empty {
+            self.groups.remove(&place);
             // One that is not given away yet need not be taken back.
             let fresh = self.fresh.len();
             self.fresh.retain(|(given, _)| *given != place);

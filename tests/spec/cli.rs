@@ -334,6 +334,7 @@ fn help_fits_a_screen() {
       plan      Show what starting a config file would do
       init      Write a stead.toml to begin with
       doctor    Look for what is wrong with this host
+      upgrade   Replace stead itself by the programs on disk; every app runs on
       shutdown  Stop every app, then stead itself; the next start brings them back
       help      Explain a command, or the exit codes
 

@@ -50,7 +50,7 @@ fn a_killed_daemon_leaves_apps_as_they_are_and_the_next_one_knows_all_of_them() 
     stead.run(&["start", "sleep", "--name", "idle", "-i", "3", "--", "1000"]).ok();
     stead.run(&["start", "sleep", "--name", "down", "--", "1000"]).ok();
     stead.run(&["stop", "down"]).ok();
-    stead.run(&["start", "sh", "--name", "done", "--restart", "never", "--", "-c", "sleep 0.1; exit 0"]).code;
+    stead.run(&["start", "sh", "--name", "done", "--restart", "never", "--", "-c", "sleep 0.1; exit 0"]);
     stead.wait("done/0", "stopped", |row| row["status"] == "stopped");
     kill(Pid::from_raw(stead.pid("idle/1")), Signal::SIGKILL).unwrap();
     stead.wait("idle/1", "running again", |row| row["status"] == "running" && row["restarts"] == 1);
