@@ -117,7 +117,10 @@ impl Driver {
         if adoption.alive() > 0 {
             tracing::info!("{} processes of the daemon before are taken over", adoption.alive());
         }
-        let outstanding = self.world.outstanding();
+        let mut outstanding = self.world.outstanding();
+        // All had been stopped, and the last word was not said.
+        self.exit = outstanding.contains(&Effect::Exit);
+        outstanding.retain(|effect| *effect != Effect::Exit);
         self.executor.adopt(adoption, outstanding, &mut self.link, &mut self.queue);
         // From here on only changes are written; a first run, and a newer version, have all to write.
         for part in self.world.parts() {

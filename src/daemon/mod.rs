@@ -16,6 +16,7 @@ mod executor;
 mod exits;
 mod fault;
 mod ipc;
+mod left;
 mod link;
 mod listen;
 mod measure;

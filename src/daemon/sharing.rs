@@ -12,15 +12,15 @@ use tokio::sync::mpsc;
 
 use super::clock;
 use super::executor::{Executor, Live};
-use super::link::{Link, LinkError};
+use super::left::{Left, hook_name};
+use super::link::Link;
 use super::news::Line;
 use super::probe::{Aim, From};
 use super::told::Told;
 use super::tree::Tree;
 use super::watched::watched;
-use crate::balance::group::{Group, Refusal, Turns};
+use crate::balance::group::{Refusal, Turns};
 use crate::balance::hooks::{Hooks, News as Heard, Ring};
-use crate::balance::kept::{Kept, LAYOUT};
 use crate::balance::object::{Loader, Unable};
 use crate::balance::routes::{Place, Relief, Routes};
 use crate::core::effect::News;
@@ -40,67 +40,13 @@ const REMARKS: usize = 8;
 pub struct Sharing {
     hooks: Hooks,
     ring: Ring,
-    routes: Routes,
+    pub(super) routes: Routes,
     /// What the holder is to keep, by name.
-    give: Vec<(String, OwnedFd)>,
+    pub(super) give: Vec<(String, OwnedFd)>,
     /// Ids of the cgroups of apps with `share_ports = false`.
     unshared: HashSet<u64>,
     /// Instances that asked for a port that another app has: the port, and that app's name.
     taken: BTreeMap<InstanceId, (u16, String)>,
-}
-
-/// What an earlier daemon left with the holder.
-#[derive(Default)]
-pub struct Left {
-    hooks: Kept,
-    groups: Vec<(Place, Kept)>,
-}
-
-const STORED: &str = "bpf/";
-
-fn hook_name(name: &str) -> String {
-    format!("{STORED}{LAYOUT}/hooks/{name}")
-}
-
-fn group_name(name: &str, place: &Place) -> String {
-    format!("{STORED}{LAYOUT}/{name}/{}", place.name())
-}
-
-impl Left {
-    /// Fetches it. `stored` is all that the holder keeps. What a daemon of another layout left is let go, and with it
-    /// what its programs knew.
-    pub async fn fetch(stored: &[String], link: &mut Link) -> Result<Self, LinkError> {
-        let mut left = Self::default();
-        for name in Hooks::names() {
-            if stored.contains(&hook_name(name))
-                && let Some(fd) = link.fetch(&hook_name(name)).await?
-            {
-                left.hooks.insert(name.to_owned(), fd);
-            }
-        }
-        let whole = left.hooks.len() == Hooks::names().count();
-        let first = format!("{STORED}{LAYOUT}/{}/", Group::NAMES[0]);
-        for place in stored.iter().filter_map(|name| Place::parse(name.strip_prefix(&first)?)) {
-            let mut kept = Kept::new();
-            for name in Group::NAMES {
-                if let Some(fd) = link.fetch(&group_name(name, &place)).await? {
-                    kept.insert(name.to_owned(), fd);
-                }
-            }
-            if kept.len() == Group::NAMES.len() {
-                left.groups.push((place, kept));
-            }
-        }
-        let ours = format!("{STORED}{LAYOUT}/");
-        let foreign = |name: &&String| name.starts_with(STORED) && (!whole || !name.starts_with(&ours));
-        let foreign: Vec<&String> = stored.iter().filter(foreign).collect();
-        if !foreign.is_empty() {
-            tracing::warn!("BPF programs of another version are replaced: ports are shared anew from here on");
-            foreign.into_iter().for_each(|name| link.take_back(name.clone()));
-            return Ok(Self::default());
-        }
-        Ok(left)
-    }
 }
 
 /// A listening socket of a run, as the kernel told of it.
@@ -117,12 +63,18 @@ impl Sharing {
         let base = tree.v2().ok_or(Unable::NoTree)?;
         let mut loader = Loader::new()?;
         let mut give = Vec::new();
-        let (hooks, ring) = if left.hooks.is_empty() {
-            let (hooks, ring, kept) = Hooks::attach(&mut loader, &base)?;
-            give.extend(kept.into_iter().map(|(name, fd)| (hook_name(&name), fd)));
-            (hooks, ring)
-        } else {
-            Hooks::resume(left.hooks)?
+        let resumed = (!left.hooks.is_empty()).then(|| Hooks::resume(left.hooks)).transpose();
+        let resumed = resumed.unwrap_or_else(|error| {
+            tracing::error!("what an earlier daemon attached cannot be taken over: {error}; it is attached anew");
+            None
+        });
+        let (hooks, ring) = match resumed {
+            Some(resumed) => resumed,
+            None => {
+                let (hooks, ring, kept) = Hooks::attach(&mut loader, &base)?;
+                give.extend(kept.into_iter().map(|(name, fd)| (hook_name(&name), fd)));
+                (hooks, ring)
+            }
         };
         let mut routes = Routes::new(loader);
         let there: HashSet<u64> = match left.groups.is_empty() {
@@ -130,7 +82,9 @@ impl Sharing {
             false => inet_diag::listeners().unwrap_or_default().iter().map(|listener| listener.cookie).collect(),
         };
         for (place, kept) in left.groups {
-            routes.resume(place, kept, |cookie| there.contains(&cookie))?;
+            if let Err(error) = routes.resume(place, kept, |cookie| there.contains(&cookie)) {
+                tracing::error!("{}: its routes cannot be taken over: {error}", place.name());
+            }
         }
         let events = ring.as_fd().try_clone_to_owned().and_then(|events| watched(events, Interest::READABLE));
         let events =
@@ -334,19 +288,6 @@ impl Executor {
         if let Err(error) = sharing.routes.unroute(run.0) {
             tracing::error!("run {run} goes on getting connections: {error}");
         }
-    }
-
-    /// Has the holder keep what goes on working without a daemon.
-    pub(super) fn give_sharing(&mut self, link: &mut Link) {
-        let Ok(sharing) = &mut self.sharing else { return };
-        let (gone, fresh) = sharing.routes.take_changes();
-        for place in gone {
-            Group::NAMES.into_iter().for_each(|name| link.take_back(group_name(name, &place)));
-        }
-        let groups = fresh
-            .into_iter()
-            .flat_map(|(place, kept)| kept.into_iter().map(move |(name, fd)| (group_name(&name, &place), fd)));
-        sharing.give.drain(..).chain(groups).for_each(|(name, fd)| link.give(name, fd));
     }
 
     /// Where the runs of an earlier daemon listen.

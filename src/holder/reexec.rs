@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use super::protocol::{Exit, Token};
-use super::run::Holder;
+use super::run::{Holder, environment};
 use super::store::Store;
 use super::table::{Proc, State, Table};
 use super::wire::{Malformed, Reader, Writer};
@@ -48,6 +48,15 @@ struct Row {
     streams: [Option<RawFd>; 3],
     /// None: it runs. Otherwise how it ended, and whether it was reaped.
     end: Option<(Exit, bool)>,
+}
+
+/// How far this holder has come in becoming a newer one.
+pub(super) enum Upgrade {
+    No,
+    /// As soon as no process is between clone and exec.
+    Asked,
+    /// The program on disk can read the table. As soon as the daemon is dead.
+    Offered(OwnedFd),
 }
 
 /// What a holder begins with that comes after another.
@@ -167,8 +176,41 @@ pub fn read(memfd: BorrowedFd<'_>) -> Result<Carried, String> {
 }
 
 impl Holder {
+    /// The daemon, then the holder, are to be replaced by the programs on disk. Every app stays as it is.
+    pub(super) fn ask_for_upgrade(&mut self) {
+        if matches!(self.upgrade, Upgrade::No) && !self.terminating {
+            self.systemd.reloading();
+            self.upgrade = Upgrade::Asked;
+        }
+    }
+
+    /// Goes on as far as can be gone now. Does not return if it goes to the end.
+    pub(super) fn go_on_with_upgrade(&mut self) {
+        if !self.can_be_carried() {
+            return;
+        }
+        match std::mem::replace(&mut self.upgrade, Upgrade::No) {
+            Upgrade::No => {}
+            Upgrade::Asked => match self.offer() {
+                Ok(memfd) => {
+                    self.upgrade = Upgrade::Offered(memfd);
+                    self.keeper.kill();
+                }
+                Err(why) => {
+                    eprintln!("stead-holder: not replaced: {why}");
+                    self.systemd.ready();
+                }
+            },
+            Upgrade::Offered(memfd) if self.keeper.running.is_some() => self.upgrade = Upgrade::Offered(memfd),
+            Upgrade::Offered(memfd) => {
+                eprintln!("stead-holder: {}; going on as before", self.become_newer(&memfd));
+                self.restart_daemon();
+            }
+        }
+    }
+
     /// Whether every process is past its exec, so that the table can be carried.
-    pub(super) fn can_be_carried(&self) -> bool {
+    fn can_be_carried(&self) -> bool {
         !self.table.0.values().any(|proc| matches!(proc.state, State::Starting { .. } | State::Failed(_)))
     }
 
@@ -193,11 +235,11 @@ impl Holder {
     }
 
     /// Puts the table where the program that comes after finds it, and asks that program whether it can read it.
-    pub(super) fn offer(&self) -> Result<OwnedFd, String> {
+    fn offer(&self) -> Result<OwnedFd, String> {
         let memfd = memfd::growing("stead-holder-table").map_err(|error| format!("cannot make a memfd: {error}"))?;
         memfd::write_all(memfd.as_fd(), &self.carried().encode())
             .map_err(|error| format!("cannot write the table: {error}"))?;
-        let program = self.program();
+        let program = self.program.first().cloned().unwrap_or_default();
         let question = CString::new(QUESTION).map_err(|_| "a NUL byte".to_owned())?;
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let fds = [self.null.as_fd(), stdout.as_fd(), stderr.as_fd(), memfd.as_fd()];
@@ -220,17 +262,17 @@ impl Holder {
     }
 
     /// Executes the program on disk in the place of this one. It returns only if that fails, with all as it was.
-    pub(super) fn become_newer(&self, memfd: &OwnedFd) -> String {
+    fn become_newer(&self, memfd: &OwnedFd) -> String {
         let carried = self.carried();
         let mut fds = carried.fds();
         fds.push(memfd.as_raw_fd());
-        let program = self.program();
-        let mut env: Vec<CString> = self.environment();
+        let program = self.program.first().cloned().unwrap_or_default();
+        let mut env = environment(|name| name != VARIABLE);
         env.extend(CString::new(format!("{VARIABLE}={}", memfd.as_raw_fd())));
         // The daemon may have said something since it was offered.
         let written = memfd::write_all(memfd.as_fd(), &carried.encode());
         let error = match written.and_then(|()| inherit::set_kept(&fds, true)) {
-            Ok(()) => inherit::execute(&program, &self.arguments(), &env),
+            Ok(()) => inherit::execute(&program, &self.program, &env),
             Err(error) => error,
         };
         let _ = inherit::set_kept(&fds, false);

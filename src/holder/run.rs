@@ -15,7 +15,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::keeper::{Keeper, Phase};
 use super::protocol::{MAX_MESSAGE, Message, Token, VERSION};
-use super::reexec;
+use super::reexec::{self, Upgrade};
 use super::stall::Stall;
 use super::store::Store;
 use super::systemd::Systemd;
@@ -39,7 +39,7 @@ pub(super) enum Source {
 
 impl Source {
     /// Tokens are below 2^60, so two bits and four small numbers fit beside them.
-    fn to_u64(self) -> u64 {
+    pub(super) fn to_u64(self) -> u64 {
         match self {
             Source::Link => 0,
             Source::Daemon => 4,
@@ -86,15 +86,6 @@ pub struct Holder {
     pub(super) program: Vec<CString>,
     pub(super) upgrade: Upgrade,
     pub(super) stall: Stall,
-}
-
-/// How far this holder has come in becoming a newer one.
-pub(super) enum Upgrade {
-    No,
-    /// As soon as no process is between clone and exec.
-    Asked,
-    /// The program on disk can read the table. As soon as the daemon is dead.
-    Offered(OwnedFd),
 }
 
 /// What a holder is given at its start.
@@ -177,38 +168,6 @@ impl Holder {
         }
     }
 
-    /// The daemon, then the holder, are to be replaced by the programs on disk. Every app stays as it is.
-    pub(super) fn ask_for_upgrade(&mut self) {
-        if matches!(self.upgrade, Upgrade::No) && !self.terminating {
-            self.systemd.reloading();
-            self.upgrade = Upgrade::Asked;
-        }
-    }
-
-    fn go_on_with_upgrade(&mut self) {
-        if !self.can_be_carried() {
-            return;
-        }
-        match std::mem::replace(&mut self.upgrade, Upgrade::No) {
-            Upgrade::No => {}
-            Upgrade::Asked => match self.offer() {
-                Ok(memfd) => {
-                    self.upgrade = Upgrade::Offered(memfd);
-                    self.keeper.kill();
-                }
-                Err(why) => {
-                    eprintln!("stead-holder: not replaced: {why}");
-                    self.systemd.ready();
-                }
-            },
-            Upgrade::Offered(memfd) if self.keeper.running.is_some() => self.upgrade = Upgrade::Offered(memfd),
-            Upgrade::Offered(memfd) => {
-                eprintln!("stead-holder: {}; going on as before", self.become_newer(&memfd));
-                self.restart_daemon();
-            }
-        }
-    }
-
     pub(super) fn watch(&self, fd: impl AsFd, source: Source) -> io::Result<()> {
         Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source.to_u64()))?)
     }
@@ -265,7 +224,10 @@ impl Holder {
                 Ok(_) | Err(_) => {
                     // It hung up. If that was its death we hear of it next; if not, it is one that we cannot use.
                     let _ = self.epoll.delete(running.link.as_fd());
-                    self.keeper.kill();
+                    // One that has said farewell is clearing up.
+                    if self.keeper.phase != Phase::Leaving {
+                        self.keeper.kill();
+                    }
                     more = false;
                     break;
                 }
@@ -289,33 +251,6 @@ impl Holder {
             let mut event = EpollEvent::new(interest, Source::Link.to_u64());
             let _ = self.epoll.modify(running.link.as_fd(), &mut event);
         }
-    }
-
-    /// Sets a limit to how long the daemon may owe the acknowledgement of an exit.
-    fn watch_stall(&mut self) {
-        if self.keeper.running.is_some() && self.stall.is_owed() {
-            // Without a timer it is trusted.
-            if let Ok(Some(timer)) = self.stall.limit() {
-                let _ = self.epoll.add(timer, EpollEvent::new(EpollFlags::EPOLLIN, Source::Stall.to_u64()));
-            }
-        } else {
-            self.drop_stall_timer();
-        }
-    }
-
-    fn drop_stall_timer(&mut self) {
-        if let Some(timer) = self.stall.settle() {
-            let _ = self.epoll.delete(&timer);
-        }
-    }
-
-    fn on_stall(&mut self) {
-        if self.stall.stands_still() {
-            let patience = self.stall.patience().as_secs_f32();
-            eprintln!("stead-holder: the daemon has not answered for {patience} s: it is killed, and started again");
-            self.keeper.kill();
-        }
-        self.drop_stall_timer();
     }
 
     fn start_daemon(&mut self) -> Result<(), String> {
@@ -404,7 +339,7 @@ impl Holder {
         Ok(None)
     }
 
-    fn restart_daemon(&mut self) {
+    pub(super) fn restart_daemon(&mut self) {
         if let Err(error) = self.start_daemon() {
             eprintln!("stead-holder: {error}");
             let delay = self.keeper.next_delay().unwrap_or(Duration::from_millis(RETRY_MS.into()));
@@ -479,29 +414,12 @@ impl Holder {
     }
 }
 
-impl Holder {
-    /// The path of this program.
-    pub(super) fn program(&self) -> CString {
-        self.program.first().cloned().unwrap_or_default()
-    }
-
-    /// Its arguments, its own name first.
-    pub(super) fn arguments(&self) -> Vec<CString> {
-        self.program.clone()
-    }
-
-    /// Its environment, without what is said of one exec only.
-    pub(super) fn environment(&self) -> Vec<CString> {
-        environment(|name| name != reexec::VARIABLE)
-    }
-}
-
 /// The environment that the daemon gets: ours, but for what is between systemd and us.
 pub fn daemon_environment() -> Vec<CString> {
     environment(|name| name != "NOTIFY_SOCKET" && name != reexec::VARIABLE)
 }
 
-fn environment(keep: impl Fn(&std::ffi::OsStr) -> bool) -> Vec<CString> {
+pub(super) fn environment(keep: impl Fn(&std::ffi::OsStr) -> bool) -> Vec<CString> {
     use std::os::unix::ffi::OsStrExt;
     std::env::vars_os()
         .filter(|(name, _)| keep(name))

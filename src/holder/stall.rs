@@ -5,6 +5,9 @@
 use std::io;
 use std::time::Duration;
 
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+
+use super::run::{Holder, Source};
 use crate::sys::timer::Timer;
 
 /// A healthy daemon takes a millisecond. One that is held in a debugger for longer is held in vain.
@@ -64,5 +67,34 @@ impl Stall {
 
     pub fn patience(&self) -> Duration {
         self.patience
+    }
+}
+
+impl Holder {
+    /// Sets a limit to how long the daemon may owe the acknowledgement of an exit.
+    pub(super) fn watch_stall(&mut self) {
+        if self.keeper.running.is_some() && self.stall.is_owed() {
+            // Without a timer it is trusted.
+            if let Ok(Some(timer)) = self.stall.limit() {
+                let _ = self.epoll.add(timer, EpollEvent::new(EpollFlags::EPOLLIN, Source::Stall.to_u64()));
+            }
+        } else {
+            self.drop_stall_timer();
+        }
+    }
+
+    fn drop_stall_timer(&mut self) {
+        if let Some(timer) = self.stall.settle() {
+            let _ = self.epoll.delete(&timer);
+        }
+    }
+
+    pub(super) fn on_stall(&mut self) {
+        if self.stall.stands_still() {
+            let patience = self.stall.patience().as_secs_f32();
+            eprintln!("stead-holder: the daemon has not answered for {patience} s: it is killed, and started again");
+            self.keeper.kill();
+        }
+        self.drop_stall_timer();
     }
 }

@@ -432,6 +432,38 @@ fn a_stop_that_the_daemon_dies_in_leaves_nothing() {
 }
 
 #[test]
+fn a_shutdown_that_the_daemon_dies_in_comes_to_its_end() {
+    let mut place = 1;
+    loop {
+        let stead = Stead::new();
+        let start = stead
+            .command(&["start", "sleep", "--name", "a", "-i", "2", "--", "1000"])
+            .env("STEAD_FAULTS", "1")
+            .status();
+        assert!(start.unwrap().success());
+        let (holder, pids) = (holder(&stead), pids(&stead, "a", 2));
+        let fault = stead.path("run/fault");
+        fs::write(&fault, place.to_string()).unwrap();
+        let said = stead.run(&["shutdown"]);
+        let undisturbed = fault.exists();
+        if said.code != Some(0) && alive(holder) {
+            // It may have died before it had taken the request.
+            stead.run(&["shutdown"]);
+        }
+        assert!(eventually(|| !alive(holder)), "place {place}: {said:?}");
+        assert!(pids.iter().all(|pid| !alive(*pid)), "place {place}");
+        // Of a daemon that had said farewell.
+        let _ = fs::remove_file(stead.path("run/private"));
+        assert_eq!(stead.cgroups(), Vec::<std::path::PathBuf>::new(), "place {place}");
+        if undisturbed {
+            break;
+        }
+        place += stride();
+    }
+    assert!(place > 1, "the daemon was never killed");
+}
+
+#[test]
 fn a_crash_that_the_daemon_dies_in_is_mended_once() {
     let scene = Scene::new();
     scene.at_every_place(
