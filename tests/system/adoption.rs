@@ -303,7 +303,7 @@ impl Scene {
             }
             place += stride();
         }
-        assert!(places > 2, "the daemon was never killed");
+        assert!(places > 1, "the daemon was never killed");
         self.everything_was_said_once();
     }
 
