@@ -2,77 +2,36 @@
 //! Owns: that each process is taken up again as what it is, or ended if nobody knows it.
 //! Never: starts or stops an app for it; the core does, when it hears of what has changed.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::account::{self, Account};
-use super::clock;
 use super::executor::{Executor, Live, stream_key};
-use super::exits::wait_until_empty;
-use super::link::{Link, LinkError, Streams};
-use super::news::Line;
+use super::exits::emptied;
+use super::link::{Link, LinkError, Streams, exit_of};
 use super::output::Places;
-use super::runtime::{Key, RuntimeFile};
 use super::sharing::Socket;
+use super::{clock, memory};
 use crate::core::effect::Effect;
 use crate::core::event::Event;
 use crate::core::state::State;
 use crate::core::world::World;
-use crate::core::{Desired, Runtime};
 use crate::holder::protocol::{Row, RowState};
 use crate::logs::capture::Stream;
+use crate::model::exit::Exit;
 use crate::model::ids::{ProcId, Revision, Run};
 use crate::model::signal::Signal;
 use crate::model::spec::{AppSpec, Identity};
+use crate::sys::cgroup::RunCgroup;
 
 /// A run that is gone, but for what it printed last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ending {
     pub proc: ProcId,
     pub revision: Revision,
-}
-
-/// What a daemon before us kept in memory.
-pub struct Kept {
-    pub runtime: Runtime,
-    pub desired: Option<Desired>,
-    pub next_job: u64,
-    pub endings: BTreeMap<Run, Ending>,
-    pub news: Vec<Line>,
-}
-
-impl Kept {
-    /// The error is a sentence; nothing of what is kept can be relied on then.
-    pub fn read(file: &RuntimeFile) -> Result<Self, String> {
-        let mut kept = Self {
-            runtime: Runtime::default(),
-            desired: None,
-            next_job: 1,
-            endings: BTreeMap::new(),
-            news: Vec::new(),
-        };
-        for key in file.keys() {
-            let text = || format!("what is kept of {key:?}");
-            let value = file.value(key).ok_or_else(text)?.map_err(|error| format!("{}: {error}", text()))?;
-            let wrong = |error: serde_json::Error| format!("{}: {error}", text());
-            match key {
-                Key::World(part) => {
-                    let mut value = serde_json::Deserializer::from_slice(&value);
-                    kept.runtime.put(part.clone(), &mut value).map_err(wrong)?;
-                }
-                Key::Desired => kept.desired = Some(serde_json::from_slice(&value).map_err(wrong)?),
-                Key::NextJob => kept.next_job = serde_json::from_slice(&value).map_err(wrong)?,
-                Key::Ending(run) => {
-                    kept.endings.insert(*run, serde_json::from_slice(&value).map_err(wrong)?);
-                }
-                // In the order of their numbers.
-                Key::News(_) => kept.news.push(serde_json::from_slice(&value).map_err(wrong)?),
-            }
-        }
-        Ok(kept)
-    }
 }
 
 /// A run that has something left: a process, or output that is in no file yet.
@@ -86,7 +45,7 @@ struct Found {
     row: Option<Row>,
     account: Option<Account>,
     streams: u8,
-    ipc: Option<std::os::fd::OwnedFd>,
+    ipc: Option<OwnedFd>,
 }
 
 /// All of them, and their streams.
@@ -233,41 +192,28 @@ impl Executor {
             self.starting += 1;
             return;
         }
-        if child.is_none() && !matches!(state, Some(State::Dead { .. })) {
+        // The core has heard of the end, and so of the beginning.
+        let heard = matches!(state, Some(State::Dead { .. }));
+        if child.is_none() && !heard {
             queue.push_back(Event::Spawned { proc, pid: row.pid });
         }
-        match row.state {
-            RowState::Starting => {}
-            RowState::Running => self.runs_on(run, row.pid, ipc, link, queue),
-            RowState::Dead(exit) => {
-                let heard = matches!(state, Some(State::Dead { .. }));
-                self.set_exit(run, super::link::exit_of(exit));
-                if !heard {
-                    self.tell_exit(run, queue);
-                }
-                self.end_rest(run, link, queue);
-            }
-            RowState::Reaped(exit) => {
-                self.set_exit(run, super::link::exit_of(exit));
-                self.end_rest(run, link, queue);
-            }
+        let (RowState::Dead(exit) | RowState::Reaped(exit)) = row.state else {
+            return self.runs_on(run, row.pid, ipc, link, queue);
+        };
+        self.set_exit(run, exit_of(exit));
+        if !heard {
+            self.tell_exit(run, queue);
         }
+        self.end_rest(run, link, queue);
     }
 
     /// The program of a run was there before this daemon was.
-    fn runs_on(
-        &mut self,
-        run: Run,
-        pid: i32,
-        ipc: Option<std::os::fd::OwnedFd>,
-        link: &mut Link,
-        queue: &mut VecDeque<Event>,
-    ) {
+    fn runs_on(&mut self, run: Run, pid: i32, ipc: Option<OwnedFd>, link: &mut Link, queue: &mut VecDeque<Event>) {
         self.attend(run, pid, ipc);
         self.resume_route(run, link);
         let Some(live) = self.runs.get_mut(&run) else { return };
         if live.ready {
-            live.tasks.extend(super::memory::watch_soft(run, &live.cgroup, &live.spec.limits, &self.tell));
+            live.tasks.extend(memory::watch_soft(run, &live.cgroup, &live.spec.limits, &self.tell));
         } else {
             let started = live.started;
             self.await_ready(run, started, link, queue);
@@ -279,7 +225,7 @@ impl Executor {
         let Some(live) = self.runs.get_mut(&run) else { return };
         live.gone = true;
         if let RowState::Dead(exit) | RowState::Reaped(exit) = row.state {
-            live.exit = Some(super::link::exit_of(exit));
+            live.exit = Some(exit_of(exit));
         }
         for index in 0..2 {
             self.output.finish(stream_key(run, index));
@@ -292,7 +238,7 @@ impl Executor {
         &mut self,
         proc: ProcId,
         state: Option<&State>,
-        cgroup: crate::sys::cgroup::RunCgroup,
+        cgroup: RunCgroup,
         queue: &mut VecDeque<Event>,
     ) {
         // What it left is a directory at most; a spawn that is still owed makes a fresh one.
@@ -307,8 +253,7 @@ impl Executor {
             }
             Some(State::Dead { .. }) => queue.push_back(Event::Gone { proc }),
             Some(_) => {
-                let exit = crate::model::exit::Exit::Unknown;
-                queue.push_back(Event::Exited { proc: proc.clone(), exit, oom: false });
+                queue.push_back(Event::Exited { proc: proc.clone(), exit: Exit::Unknown, oom: false });
                 queue.push_back(Event::Gone { proc });
             }
         }
@@ -329,7 +274,7 @@ impl Executor {
                 }
             }
         }
-        let ours: Vec<String> = adoption.found.iter().map(|found| found.proc.cgroup()).collect();
+        let ours: HashSet<String> = adoption.found.iter().map(|found| found.proc.cgroup()).collect();
         for (name, cgroup) in self.tree.leftovers() {
             if ours.contains(&name) {
                 continue;
@@ -339,9 +284,8 @@ impl Executor {
                 tracing::error!("{error}");
             }
             // Its run number is never used again, so what cannot be emptied is in nobody's way.
-            let done = wait_until_empty(Run(0), cgroup.clone(), self.tell.clone());
             tokio::spawn(async move {
-                done.await;
+                emptied(&cgroup).await;
                 let _ = cgroup.remove();
             });
         }

@@ -39,20 +39,17 @@ pub struct OnDisk {
 }
 
 impl OnDisk {
-    pub fn of(world: &World) -> Self {
-        Self { world: world.desired(), ports: PortMemory::default() }
+    /// Nothing was ever asked for.
+    pub fn empty() -> Self {
+        Self { world: World::new(0).desired(), ports: PortMemory::default() }
     }
 }
 
-/// Where what must not be forgotten is kept.
-pub struct Disk {
+/// Where what must not be forgotten is kept, and how far numbers were given.
+pub struct Keeping {
     pub store: Store,
     pub runtime: RuntimeFile,
     pub next_job: u64,
-    /// The disk has not what is wanted now.
-    pub stale: bool,
-    /// What an earlier daemon may not have written into the logs.
-    pub news: Vec<Line>,
     pub fault: Fault,
 }
 
@@ -60,9 +57,7 @@ pub struct Driver {
     pub(super) world: World,
     store: Store,
     pub(super) runtime: RuntimeFile,
-    stale: bool,
     pub(super) unwritten: Unwritten,
-    earlier: Vec<Line>,
     fault: Fault,
     pub(super) executor: Executor,
     pub(super) link: Link,
@@ -86,7 +81,7 @@ type Answer = (tokio::sync::oneshot::Sender<Result<Job, Refusal>>, mpsc::Unbound
 impl Driver {
     pub fn new(
         world: World,
-        Disk { store, runtime, next_job, stale, news, fault }: Disk,
+        Keeping { store, runtime, next_job, fault }: Keeping,
         executor: Executor,
         link: Link,
         snapshots: watch::Sender<Arc<Snapshot>>,
@@ -96,9 +91,7 @@ impl Driver {
             world,
             store,
             runtime,
-            stale,
-            unwritten: Unwritten::new(&news),
-            earlier: news,
+            unwritten: Unwritten::new(&[]),
             fault,
             executor,
             link,
@@ -112,8 +105,9 @@ impl Driver {
         }
     }
 
-    /// Takes up what a daemon before us has left.
-    pub fn adopt(&mut self, adoption: Adoption) {
+    /// Takes up what a daemon before us has left. `news`: what it may not have written into the logs; `stale`: the disk
+    /// has not what is wanted now.
+    pub fn adopt(&mut self, adoption: Adoption, news: Vec<Line>, stale: bool) {
         if adoption.alive() > 0 {
             tracing::info!("{} processes of the daemon before are taken over", adoption.alive());
         }
@@ -128,11 +122,11 @@ impl Driver {
         }
         self.runtime.put(&Key::Desired, &self.world.desired());
         self.runtime.put(&Key::NextJob, &self.next_job);
-        if self.stale {
+        if stale {
             self.save();
         }
-        let earlier = std::mem::take(&mut self.earlier);
-        self.write_unwritten(earlier);
+        self.unwritten = Unwritten::new(&news);
+        self.write_unwritten(news);
     }
 
     /// Serves until the core says `Exit` or the holder is gone.
@@ -282,9 +276,7 @@ impl Driver {
 
     fn save(&mut self) {
         let on_disk = OnDisk { world: self.world.desired(), ports: self.executor.ports().clone() };
-        let saved = self.store.save(&on_disk);
-        self.stale = saved.is_err();
-        if let Err(error) = saved {
+        if let Err(error) = self.store.save(&on_disk) {
             tracing::error!("what is wanted is not on disk, and would not outlive the machine: {error}");
         }
         self.runtime.put(&Key::Desired, &on_disk.world);

@@ -115,8 +115,13 @@ fn killed(exit: Exit) -> bool {
     matches!(exit, Exit::Signal { signal: Signal::KILL, .. })
 }
 
-/// Waits for `populated 0`, the only correct sign that all are gone (cgroup-v2.rst, "Populated notification").
 pub(super) async fn wait_until_empty(run: Run, cgroup: RunCgroup, tell: UnboundedSender<Told>) {
+    emptied(&cgroup).await;
+    let _ = tell.send(Told::Empty { run });
+}
+
+/// Waits for `populated 0`, the only correct sign that all are gone (cgroup-v2.rst, "Populated notification").
+pub(super) async fn emptied(cgroup: &RunCgroup) {
     // A process may be in uninterruptible sleep, or missed by `cgroup.kill` (before Linux 6.12.117 one whose first
     // thread has ended is): asked again one by one, ever more rarely.
     let mut pause = Duration::from_millis(if cgroup.events_file().is_some() { 500 } else { 1 });
@@ -135,7 +140,6 @@ pub(super) async fn wait_until_empty(run: Run, cgroup: RunCgroup, tell: Unbounde
             pause = (pause * 2).min(Duration::from_secs(30));
         }
     }
-    let _ = tell.send(Told::Empty { run });
 }
 
 /// Sleeps until a kernfs file has changed since it was last read (poll(2) on it tells of changes after a read).

@@ -54,7 +54,10 @@ impl Left {
         let foreign = |name: &&String| name.starts_with(STORED) && (!whole || !name.starts_with(&ours));
         let foreign: Vec<&String> = stored.iter().filter(foreign).collect();
         if !foreign.is_empty() {
-            tracing::warn!("BPF programs of another version are replaced: ports are shared anew from here on");
+            tracing::warn!(
+                "the BPF programs that an earlier daemon left are of another version, or not all there: they are loaded anew, \
+                 and whose a port is counts from here on"
+            );
             foreign.into_iter().for_each(|name| link.take_back(name.clone()));
             return Ok(Self::default());
         }

@@ -4,6 +4,7 @@
 //! Never: decides what is worth telling; the core does.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,10 +29,13 @@ pub struct Line {
 
 impl Line {
     pub fn new(number: u64, at: Wall, instance: InstanceId, proc: Option<ProcId>, news: &News) -> Self {
-        let subject: &dyn std::fmt::Display = proc.as_ref().map_or(&instance, |proc| proc);
-        let text = format!("{subject}: {news}");
+        let text = format!("{}: {news}", subject(&instance, proc.as_ref()));
         Self { number, at, instance, proc, text }
     }
+}
+
+fn subject<'a>(instance: &'a InstanceId, proc: Option<&'a ProcId>) -> &'a dyn Display {
+    proc.map_or(instance, |proc| proc)
 }
 
 /// Events that are kept, by number, oldest first.
@@ -58,16 +62,17 @@ impl Driver {
                 Effect::LogInstance { instance, news } => (instance, None, news),
                 _ => continue,
             };
-            let mut line = Line::new(0, now.wall, instance.clone(), proc.cloned(), news);
-            tracing::debug!("{}", line.text);
             // Told by what else is told, and twice as many lines.
             if matches!(news, News::Moved { .. }) {
+                tracing::debug!("{}: {news}", subject(instance, proc));
                 continue;
             }
-            line.number = self.unwritten.next;
+            let number = self.unwritten.next;
+            let line = Line::new(number, now.wall, instance.clone(), proc.cloned(), news);
+            tracing::debug!("{}", line.text);
             self.unwritten.next += 1;
-            self.unwritten.kept.push_back(line.number);
-            self.runtime.put(&Key::News(line.number), &line);
+            self.unwritten.kept.push_back(number);
+            self.runtime.put(&Key::News(number), &line);
             self.executor.news.push(line);
         }
     }

@@ -2,17 +2,18 @@
 //! Owns: which of the two counts. Never: lets go of an app because one of them cannot be read.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 
-use super::adopt::{Ending, Kept};
+use super::adopt::Ending;
 use super::clock;
 use super::driver::OnDisk;
 use super::link::Link;
 use super::listen::PortMemory;
 use super::news::Line;
-use super::runtime::RuntimeFile;
+use super::runtime::{Key, RuntimeFile};
 use super::start::{StartError, io_error};
 use super::store::{Store, StoreError};
-use crate::core::World;
+use crate::core::{Desired, Runtime, World};
 use crate::model::ids::Run;
 
 /// All that is known of what was before.
@@ -30,31 +31,65 @@ pub struct Memory {
     pub news: Vec<Line>,
 }
 
+/// What a daemon before us kept in memory.
+struct InMemory {
+    runtime: Runtime,
+    desired: Option<Desired>,
+    next_job: u64,
+    endings: BTreeMap<Run, Ending>,
+    news: Vec<Line>,
+}
+
+impl InMemory {
+    /// The error is a sentence; nothing of what is kept can be relied on then.
+    fn read(file: &RuntimeFile) -> Result<Self, String> {
+        let mut kept = Self {
+            runtime: Runtime::default(),
+            desired: None,
+            next_job: 1,
+            endings: BTreeMap::new(),
+            news: Vec::new(),
+        };
+        for key in file.keys() {
+            let text = || format!("what is kept of {key:?}");
+            let value = file.value(key).ok_or_else(text)?.map_err(|error| format!("{}: {error}", text()))?;
+            let wrong = |error: serde_json::Error| format!("{}: {error}", text());
+            match key {
+                Key::World(part) => {
+                    let mut value = serde_json::Deserializer::from_slice(&value);
+                    kept.runtime.put(part.clone(), &mut value).map_err(wrong)?;
+                }
+                Key::Desired => kept.desired = Some(serde_json::from_slice(&value).map_err(wrong)?),
+                Key::NextJob => kept.next_job = serde_json::from_slice(&value).map_err(wrong)?,
+                Key::Ending(run) => {
+                    kept.endings.insert(*run, serde_json::from_slice(&value).map_err(wrong)?);
+                }
+                // In the order of their numbers.
+                Key::News(_) => kept.news.push(serde_json::from_slice(&value).map_err(wrong)?),
+            }
+        }
+        Ok(kept)
+    }
+}
+
 /// The name under which the holder keeps *runtime*.
 const RUNTIME: &str = "runtime";
 
 /// What a daemon before us kept, or what is on disk if there was none since the machine came up.
 pub async fn remember(store: &Store, link: &mut Link) -> Result<Memory, StartError> {
-    let kept = match link.fetch(RUNTIME).await? {
-        None => None,
-        Some(fd) => match RuntimeFile::open(fd).map_err(|e| e.to_string()).and_then(|file| {
-            let kept = Kept::read(&file)?;
-            Ok((file, kept))
-        }) {
-            Ok(kept) => Some(kept),
-            Err(why) => {
-                tracing::error!("what the daemon before kept is of no use: {why}; all apps are started anew");
-                None
-            }
-        },
-    };
+    let kept = link.fetch(RUNTIME).await?.and_then(|fd| {
+        let useless = |why: &String| {
+            tracing::error!("what the daemon before kept is of no use: {why}; all apps are started anew");
+        };
+        open(fd).inspect_err(useless).ok()
+    });
     let saved = load(store);
     match kept {
-        Some((runtime, Kept { runtime: parts, desired, next_job, endings, news })) => {
+        Some((runtime, InMemory { runtime: parts, desired, next_job, endings, news })) => {
             let OnDisk { world: saved, ports } = saved
                 .inspect_err(|error| tracing::error!("{error}; going on with what is in memory"))
                 .unwrap_or_default()
-                .unwrap_or_else(|| OnDisk::of(&World::new(seed())));
+                .unwrap_or_else(OnDisk::empty);
             // What is in memory is as new as what is on disk, or newer if the disk took no more.
             let desired = desired.unwrap_or_else(|| saved.clone());
             let stale = desired != saved;
@@ -81,6 +116,12 @@ pub async fn remember(store: &Store, link: &mut Link) -> Result<Memory, StartErr
             })
         }
     }
+}
+
+fn open(fd: OwnedFd) -> Result<(RuntimeFile, InMemory), String> {
+    let file = RuntimeFile::open(fd).map_err(|error| error.to_string())?;
+    let kept = InMemory::read(&file)?;
+    Ok((file, kept))
 }
 
 fn load(store: &Store) -> Result<Option<OnDisk>, StoreError> {

@@ -175,9 +175,8 @@ impl RuntimeFile {
         self.batch.clear();
         written?;
         self.write_header(start, end)?;
-        memfd::give_back(&self.file, FIRST..start)?;
         (self.start, self.end, self.places) = (start, end, places);
-        Ok(())
+        memfd::give_back(&self.file, FIRST..start)
     }
 
     /// Where the value that follows will stand.

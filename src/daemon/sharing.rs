@@ -296,7 +296,9 @@ impl Executor {
         if self.shares() {
             for listener in inet_diag::listeners().unwrap_or_default() {
                 let socket = Socket { port: listener.address.port(), cookie: listener.cookie };
-                sockets.entry(listener.cgroup.unwrap_or_default()).or_default().push(socket);
+                if let Some(cgroup) = listener.cgroup {
+                    sockets.entry(cgroup).or_default().push(socket);
+                }
             }
         }
         sockets

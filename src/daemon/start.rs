@@ -19,7 +19,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::adopt::Adoption;
-use super::driver::{Disk, Driver};
+use super::driver::{Driver, Keeping};
 use super::executor::Executor;
 use super::fault::Fault;
 use super::left::Left;
@@ -160,13 +160,13 @@ async fn serve() -> Result<(), StartError> {
     let sampler = Sampler::new(measure::keep_below());
     let mut driver = Driver::new(
         world,
-        Disk { store, runtime, next_job, stale, news, fault: Fault::from_env(&mode.runtime) },
+        Keeping { store, runtime, next_job, fault: Fault::from_env(&mode.runtime) },
         executor,
         link,
         publish,
         sampler,
     );
-    driver.adopt(adoption);
+    driver.adopt(adoption, news, stale);
     driver.run(mailbox, told).await?;
     let _ = fs::remove_file(mode.runtime.join("private"));
     Ok(())

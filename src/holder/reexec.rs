@@ -6,10 +6,12 @@
 //! moment of the exec. A process between clone and exec cannot be carried, so those are waited for.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
+
+use nix::errno::Errno;
 
 use super::protocol::{Exit, Token};
 use super::run::{Holder, environment};
@@ -26,7 +28,7 @@ const VERSION: u32 = 1;
 pub const VARIABLE: &str = "STEAD_HOLDER_TABLE";
 
 /// The question whether a program can read the table that is its fd 3.
-pub const QUESTION: &str = "--can-read-table";
+pub const QUESTION: &CStr = c"--can-read-table";
 
 /// How long the answer may take: reading a few hundred kilobytes.
 const PATIENCE_MS: u16 = 10_000;
@@ -149,9 +151,10 @@ impl Carried {
 
     /// Takes the descriptors over. Call it once, in the process that they were carried into.
     pub fn inherit(self) -> io::Result<Inherited> {
+        let Carried { rows, stored, lock, nofile, terminating } = self;
         let take = |fd: Option<RawFd>| fd.map(|fd| inherit::take(fd).map(Rc::new)).transpose();
         let mut table = BTreeMap::new();
-        for (token, Row { pid, pidfd, streams: [out, err, ipc], end }) in self.rows {
+        for (token, Row { pid, pidfd, streams: [out, err, ipc], end }) in rows {
             let state = match end {
                 None => State::Running,
                 Some((exit, false)) => State::Dead(exit),
@@ -161,10 +164,9 @@ impl Carried {
             table.insert(token, Proc { pid, pidfd: take(pidfd)?, streams, state });
         }
         let mut store = Store::default();
-        for (name, fd) in self.stored {
+        for (name, fd) in stored {
             store.put(name, inherit::take(fd)?);
         }
-        let Carried { lock, nofile, terminating, .. } = Carried { rows: Vec::new(), stored: Vec::new(), ..self };
         Ok(Inherited { table: Table(table), store, lock: inherit::take(lock)?, nofile, terminating })
     }
 }
@@ -186,7 +188,7 @@ impl Holder {
 
     /// Goes on as far as can be gone now. Does not return if it goes to the end.
     pub(super) fn go_on_with_upgrade(&mut self) {
-        if !self.can_be_carried() {
+        if matches!(self.upgrade, Upgrade::No) || !self.can_be_carried() {
             return;
         }
         match std::mem::replace(&mut self.upgrade, Upgrade::No) {
@@ -239,14 +241,14 @@ impl Holder {
         let memfd = memfd::growing("stead-holder-table").map_err(|error| format!("cannot make a memfd: {error}"))?;
         memfd::write_all(memfd.as_fd(), &self.carried().encode())
             .map_err(|error| format!("cannot write the table: {error}"))?;
-        let program = self.program.first().cloned().unwrap_or_default();
-        let question = CString::new(QUESTION).map_err(|_| "a NUL byte".to_owned())?;
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let fds = [self.null.as_fd(), stdout.as_fd(), stderr.as_fd(), memfd.as_fd()];
-        let args = [program.clone(), question];
-        let launch = Launch { program: &program, args: &args, env: &[], cgroup: None, fds: &fds, steps: &[] };
+        let program = &self.program;
+        let args = [program.clone(), QUESTION.to_owned()];
+        let launch = Launch { program, args: &args, env: &[], cgroup: None, fds: &fds, steps: &[] };
         let shown = program.to_string_lossy();
-        let child = launch.start().map_err(|failure| format!("cannot start {shown}: errno {}", failure.errno))?;
+        let failed = |errno| format!("cannot start {shown}: {}", Errno::from_raw(errno).desc());
+        let child = launch.start().map_err(|failure| failed(failure.errno))?;
         if !pidfd::wait_for_end(child.pidfd.as_fd(), PATIENCE_MS) {
             let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             // It is reaped as the orphan that it is now.
@@ -255,7 +257,7 @@ impl Holder {
         let verdict = child.report.verdict();
         let exit = pidfd::reap(child.pidfd.as_fd());
         match (verdict, exit) {
-            (Verdict::Failed(failure), _) => Err(format!("cannot start {shown}: errno {}", failure.errno)),
+            (Verdict::Failed(failure), _) => Err(failed(failure.errno)),
             (_, Ok(Some(Exit::Code(0)))) => Ok(memfd),
             _ => Err(format!("{shown} cannot read this holder's table: it stays as it is")),
         }
@@ -266,17 +268,16 @@ impl Holder {
         let carried = self.carried();
         let mut fds = carried.fds();
         fds.push(memfd.as_raw_fd());
-        let program = self.program.first().cloned().unwrap_or_default();
         let mut env = environment(|name| name != VARIABLE);
         env.extend(CString::new(format!("{VARIABLE}={}", memfd.as_raw_fd())));
         // The daemon may have said something since it was offered.
         let written = memfd::write_all(memfd.as_fd(), &carried.encode());
         let error = match written.and_then(|()| inherit::set_kept(&fds, true)) {
-            Ok(()) => inherit::execute(&program, &self.program, &env),
+            Ok(()) => inherit::execute(&self.program, &self.args, &env),
             Err(error) => error,
         };
         let _ = inherit::set_kept(&fds, false);
-        format!("cannot execute {}: {error}", program.to_string_lossy())
+        format!("cannot execute {}: {error}", self.program.to_string_lossy())
     }
 }
 

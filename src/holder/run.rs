@@ -1,6 +1,7 @@
 //! The holder's loop: one epoll over the daemon's socket, every live child, and signals.
 //! Owns: what happens on each event, and in which order the daemon hears of it.
-//! Never: blocks on anything but epoll, or wakes for anything but an event.
+//! Never: blocks on anything but epoll, save while a program that is to take its place is asked whether it can; or wakes
+//! for anything but an event.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -82,8 +83,10 @@ pub struct Holder {
     /// What is watched of the link, as last told to epoll.
     interest: EpollFlags,
     pub(super) lock: Flock<File>,
-    /// This program and its arguments, as found at its start: the file may be another by now.
-    pub(super) program: Vec<CString>,
+    /// This program, as found at its start: the file may be another by now.
+    pub(super) program: CString,
+    /// Its arguments, its own name first.
+    pub(super) args: Vec<CString>,
     pub(super) upgrade: Upgrade,
     pub(super) stall: Stall,
 }
@@ -97,14 +100,15 @@ pub struct Given {
     /// The limits of open files that children get.
     pub nofile: (u64, u64),
     pub lock: Flock<File>,
-    pub program: Vec<CString>,
+    pub program: CString,
+    pub args: Vec<CString>,
     pub terminating: bool,
 }
 
 impl Holder {
     /// Sets up the loop. Blocks the signals that it reads, in this thread, which is the only one.
     pub fn new(given: Given) -> io::Result<Holder> {
-        let Given { keeper, store, table, systemd, nofile, lock, program, terminating } = given;
+        let Given { keeper, store, table, systemd, nofile, lock, program, args, terminating } = given;
         let mut mask = SigSet::empty();
         for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             mask.add(signal);
@@ -132,6 +136,7 @@ impl Holder {
             interest: EpollFlags::empty(),
             lock,
             program,
+            args,
             upgrade: Upgrade::No,
             stall: Stall::from_environment(owed),
         };

@@ -77,7 +77,7 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Arguments, String> 
     while let Some(arg) = args.next() {
         match arg.as_bytes() {
             b"--daemon" => daemon = Some(args.next().ok_or("--daemon needs a path")?.into()),
-            word if word == reexec::QUESTION.as_bytes() => return Ok(Arguments::CanReadTable),
+            word if word == reexec::QUESTION.to_bytes() => return Ok(Arguments::CanReadTable),
             b"--help" | b"-h" => return Ok(Arguments::Help),
             b"--version" | b"-V" => return Ok(Arguments::Version),
             _ => return Err(format!("unknown argument {}", arg.display())),
@@ -89,10 +89,10 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Arguments, String> 
 fn hold(daemon: Option<PathBuf>) -> Result<u8, String> {
     let found = daemon.clone().map_or_else(find_daemon, Ok)?;
     let daemon_program = c_string(found.as_os_str())?;
-    let mut program =
-        vec![c_string(std::env::current_exe().map_err(|e| format!("cannot find itself: {e}"))?.as_os_str())?];
+    let program = c_string(std::env::current_exe().map_err(|e| format!("cannot find itself: {e}"))?.as_os_str())?;
+    let mut args = vec![program.clone()];
     if let Some(daemon) = &daemon {
-        program.extend([c"--daemon".to_owned(), c_string(daemon.as_os_str())?]);
+        args.extend([c"--daemon".to_owned(), c_string(daemon.as_os_str())?]);
     }
     let runtime = runtime_dir();
     let notify = runtime.join("notify");
@@ -104,7 +104,7 @@ fn hold(daemon: Option<PathBuf>) -> Result<u8, String> {
             let lock = Flock::lock(File::from(lock), FlockArg::LockExclusiveNonblock);
             let lock = lock.map_err(|(_, errno)| format!("has lost its lock: {}", errno.desc()))?;
             keeper.served = true;
-            Given { keeper, store, table, systemd, nofile, lock, program, terminating }
+            Given { keeper, store, table, systemd, nofile, lock, program, args, terminating }
         }
         None => {
             signal::reset_inherited().map_err(|error| format!("cannot reset signals: {error}"))?;
@@ -117,7 +117,7 @@ fn hold(daemon: Option<PathBuf>) -> Result<u8, String> {
             let mut store = Store::default();
             store.put(NOTIFY.to_owned(), bind_notify(&notify)?);
             let (table, terminating) = (Table::default(), false);
-            Given { keeper, store, table, systemd, nofile, lock, program, terminating }
+            Given { keeper, store, table, systemd, nofile, lock, program, args, terminating }
         }
     };
     let holder = Holder::new(given).map_err(|error| format!("cannot set up the event loop: {error}"))?;
