@@ -7,6 +7,8 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod daemon;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod holder;
 pub mod logs;
 pub mod metrics;

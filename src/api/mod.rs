@@ -121,6 +121,8 @@ pub enum Ask {
     List { selectors: Vec<Selector>, measure: Measure, answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>> },
     Show { selectors: Vec<Selector>, answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>> },
     Logs { query: LogQuery, answer: oneshot::Sender<Result<OwnedFd, Refusal>> },
+    Save { name: String, answer: oneshot::Sender<Result<u32, Refusal>> },
+    Resurrect { name: String, answer: oneshot::Sender<Result<Job, Refusal>> },
     Upgrade { answer: oneshot::Sender<()> },
     Flush { selectors: Vec<Selector>, answer: oneshot::Sender<Result<Vec<String>, Refusal>> },
     Doctor { answer: oneshot::Sender<Vec<Finding>> },
@@ -178,6 +180,16 @@ impl Handle {
     /// Empties the log files of the selected apps; the answer names the files.
     pub async fn flush(&self, selectors: Vec<Selector>) -> Result<Vec<String>, Refusal> {
         self.ask(|answer| Ask::Flush { selectors, answer }).await?
+    }
+
+    /// Keeps what is wanted now under a name; the answer is how many apps that are.
+    pub async fn save(&self, name: String) -> Result<u32, Refusal> {
+        self.ask(|answer| Ask::Save { name, answer }).await?
+    }
+
+    /// Brings up what was up when it was saved.
+    pub async fn resurrect(&self, name: String) -> Result<Job, Refusal> {
+        self.ask(|answer| Ask::Resurrect { name, answer }).await?
     }
 
     /// Has the holder replace this daemon, and itself.

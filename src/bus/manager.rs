@@ -223,6 +223,33 @@ impl Manager {
         self.submit(From { connection, header }, Request::Shutdown).await
     }
 
+    /// Keeps what is wanted now under a name; answers how many apps that are.
+    async fn save(
+        &self,
+        name: String,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<u32, Error> {
+        self.admit(connection, &header).await?;
+        refuse_all(options)?;
+        Ok(self.handle.save(name).await?)
+    }
+
+    /// Brings up what was up when it was saved: apps that are gone as they were then, apps that are down as they are now.
+    async fn resurrect(
+        &self,
+        name: String,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        self.admit(connection, &header).await?;
+        refuse_all(options)?;
+        let job = self.handle.resurrect(name).await?;
+        From { connection, header }.follow(job)
+    }
+
     /// Replaces the daemon, and then the holder, by the programs on disk. No app is touched. The connection ends when
     /// this daemon does; if it does not, the daemon's log says why.
     async fn upgrade(

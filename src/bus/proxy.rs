@@ -129,6 +129,8 @@ impl Client {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 ClientError::Absent { path: path.clone(), source }
             }
+            // It ended with us in its queue.
+            io::ErrorKind::ConnectionReset => ClientError::Closed,
             _ => ClientError::Connect { path: path.clone(), source },
         })?;
         Self::over(stream).await
@@ -210,6 +212,15 @@ impl Client {
 
     pub async fn flush(&mut self, selectors: &[String]) -> Result<Vec<String>, ClientError> {
         self.call("FlushLogs", &(selectors, Dict::new())).await
+    }
+
+    /// The number of apps that are saved.
+    pub async fn save(&mut self, name: &str) -> Result<u32, ClientError> {
+        self.call("Save", &(name, Dict::new())).await
+    }
+
+    pub async fn resurrect(&mut self, name: &str, news: &mut dyn FnMut(JobNews)) -> Result<JobEnd, ClientError> {
+        self.run("Resurrect", &(name, Dict::new()), news).await
     }
 
     pub async fn upgrade(&mut self) -> Result<(), ClientError> {

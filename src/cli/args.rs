@@ -86,6 +86,11 @@ pub enum Verb {
     Init,
     /// Look for what is wrong with this host
     Doctor(Json),
+    /// Keep under a name what runs now and how; a boot needs no save
+    #[command(visible_alias = "dump")]
+    Save(Named),
+    /// Bring up again what was up when it was saved
+    Resurrect(Named),
     /// Replace stead itself by the programs on disk; every app runs on
     Upgrade,
     /// Stop every app, then stead itself; the next start brings them back
@@ -120,6 +125,13 @@ pub struct Start {
 pub struct Selected {
     #[arg(required = true, value_name = "SELECTOR")]
     pub selectors: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Named {
+    /// Of the save
+    #[arg(value_name = "NAME", default_value = "default")]
+    pub name: String,
 }
 
 #[derive(Debug, Args)]

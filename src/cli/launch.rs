@@ -42,7 +42,7 @@ pub async fn connect(paths: &Paths) -> Result<Client> {
 
 async fn connect_at_last(paths: &Paths) -> Result<Client> {
     match Client::connect(&paths.runtime).await {
-        Err(ClientError::Absent { .. }) if holder_lives(paths) => answer(paths, None).await,
+        Err(ClientError::Absent { .. } | ClientError::Closed) if holder_lives(paths) => answer(paths, None).await,
         other => Ok(other?),
     }
 }

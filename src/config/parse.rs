@@ -124,7 +124,7 @@ fn hide(node: &Node, secrets: &mut Vec<Range<usize>>) {
 }
 
 /// The parser's tables are sorted by name; a file's order is that of its keys.
-fn entries(table: &DeTable<'_>) -> Vec<Entry> {
+pub(super) fn entries(table: &DeTable<'_>) -> Vec<Entry> {
     let mut entries: Vec<_> = table
         .iter()
         .map(|(key, value)| Entry {
@@ -157,7 +157,7 @@ fn convert(value: &DeValue<'_>) -> Value {
 }
 
 /// The parser's errors, one a line: those that follow on the same line come from its recovery, not from the person.
-fn syntax_faults(text: &str, errors: &[toml::de::Error]) -> Vec<Fault> {
+pub(super) fn syntax_faults(text: &str, errors: &[toml::de::Error]) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
     let mut last_line = None;
     for error in errors {

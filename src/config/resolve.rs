@@ -352,5 +352,7 @@ fn log(r: &mut Reader<'_>, base: &str) -> LogSettings {
         error_file: r.read("error_file", f::path(base)),
         max_size: r.read("log_max_size", f::bytes).unwrap_or(Bytes(0)),
         max_files: r.read("log_max_files", f::count).and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+        compress: r.read("log_compress", f::boolean).unwrap_or(true),
+        max_total: r.read("log_max_total", f::bytes).unwrap_or(Bytes(0)),
     }
 }

@@ -353,6 +353,20 @@ pub static SECTIONS: &[Section] = &[
             ),
             key("log_max_size", Kind::Bytes, Text("64M"), "A log file that would grow larger is rotated; 0: never", ""),
             key("log_max_files", Kind::Count { min: 0, max: 1000 }, Text("8"), "How many rotated files are kept", ""),
+            key(
+                "log_compress",
+                Kind::Bool,
+                Text("true"),
+                "Rotated files are compressed with zstd",
+                "All but the newest, once the log has not been rotated for ten seconds.",
+            ),
+            key(
+                "log_max_total",
+                Kind::Bytes,
+                Text("1G"),
+                "How much all log files of the app may take",
+                "Over it the oldest rotated ones go. 0: no limit but the host's, `log_max_total` of stead.toml.",
+            ),
         ],
     },
 ];

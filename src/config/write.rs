@@ -151,6 +151,8 @@ fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
         "error_file" => text(&spec.log.error_file),
         "log_max_size" => Some(Value::Str(exact(spec.log.max_size))),
         "log_max_files" => Some(Value::Int(spec.log.max_files.into())),
+        "log_compress" => Some(Value::Bool(spec.log.compress)),
+        "log_max_total" => Some(Value::Str(exact(spec.log.max_total))),
         // A new key of the table must be written here; a test asks for every one.
         _ => None,
     }

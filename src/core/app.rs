@@ -37,6 +37,18 @@ pub struct AppDesired {
     pub deleting: bool,
 }
 
+impl AppDesired {
+    /// How many instances are wanted, up or down.
+    pub fn count(&self) -> u32 {
+        self.scaled.unwrap_or(self.spec.instances)
+    }
+
+    /// Whether any of them is to run.
+    pub fn is_wanted_up(&self) -> bool {
+        !self.deleting && (0..self.count()).any(|slot| !self.down.contains(&slot))
+    }
+}
+
 /// What is going on in an app. Survives the daemon, not the machine.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AppRuntime {
@@ -72,7 +84,7 @@ impl App {
 
     /// How many instances are wanted.
     pub fn count(&self) -> u32 {
-        self.desired.scaled.unwrap_or(self.desired.spec.instances)
+        self.desired.count()
     }
 
     /// How many may be alive at once.

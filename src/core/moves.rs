@@ -42,7 +42,8 @@ pub fn never_ran(phase: Phase) -> Next {
 pub fn natural(exit: Exit) -> Reason {
     match exit {
         Exit::Signal { .. } => Reason::Signal,
-        Exit::Code(_) | Exit::Unknown => Reason::Exit,
+        Exit::Code(_) => Reason::Exit,
+        Exit::Unknown => Reason::Unknown,
     }
 }
 

@@ -95,6 +95,8 @@ impl Driver {
             Ask::Logs { query, answer } => {
                 let _ = answer.send(self.logs(&query));
             }
+            Ask::Save { name, answer } => self.save_as(&name, answer),
+            Ask::Resurrect { name, answer } => self.resurrect(&name, answer),
             Ask::Upgrade { answer } => {
                 self.link.upgrade();
                 let _ = answer.send(());

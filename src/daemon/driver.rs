@@ -55,7 +55,7 @@ pub struct Keeping {
 
 pub struct Driver {
     pub(super) world: World,
-    store: Store,
+    pub(super) store: Store,
     pub(super) runtime: RuntimeFile,
     pub(super) unwritten: Unwritten,
     fault: Fault,

@@ -7,7 +7,7 @@ use crate::model::ids::InstanceId;
 use crate::model::spec::AppSpec;
 
 /// Debian's and Fedora's default for services and logins alike.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The part of a user's record that an environment shows.
 #[derive(Debug, Clone, PartialEq, Eq)]

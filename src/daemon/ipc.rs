@@ -38,7 +38,7 @@ pub async fn serve(channel: OwnedFd, ready: impl FnOnce()) -> std::io::Result<()
 }
 
 /// Node sends a string as a JSON string.
-fn is_ready(line: &[u8]) -> bool {
+pub(super) fn is_ready(line: &[u8]) -> bool {
     matches!(serde_json::from_slice::<serde_json::Value>(line), Ok(serde_json::Value::String(text)) if text == "ready")
 }
 

@@ -187,6 +187,10 @@ impl Link {
                 None
             }
             Message::Reload => None,
+            Message::Ping => {
+                self.request(&Request::Pong);
+                None
+            }
             Message::Taken { .. } | Message::Inventory { .. } | Message::Fetched { .. } => None,
         })
     }
@@ -389,5 +393,6 @@ pub(super) fn exit_of(exit: protocol::Exit) -> Exit {
     match exit {
         protocol::Exit::Code(code) => Exit::Code(code),
         protocol::Exit::Signal { signal, core_dumped } => Exit::Signal { signal: Signal(signal), core_dumped },
+        protocol::Exit::Unknown => Exit::Unknown,
     }
 }

@@ -197,6 +197,8 @@ fn target(instance: &InstanceId, spec: &AppSpec, account: Option<&Account>, stre
         format: spec.log.format,
         max_size: spec.log.max_size.0,
         max_files: spec.log.max_files,
+        compress: spec.log.compress,
+        max_total: spec.log.max_total.0,
     }
 }
 

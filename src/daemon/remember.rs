@@ -138,3 +138,12 @@ fn seed() -> u64 {
     let now = clock::now();
     now.wall.0 ^ now.mono.0.rotate_left(32) ^ u64::from(std::process::id())
 }
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn read_for_fuzzing(file: &RuntimeFile) {
+    if let Ok(kept) = InMemory::read(file) {
+        let desired = kept.desired.unwrap_or_else(|| OnDisk::empty().world);
+        let mut world = World::restore(desired, kept.runtime);
+        world.step(clock::now(), crate::core::event::Event::Deadline, &mut Vec::new());
+    }
+}

@@ -19,6 +19,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::adopt::Adoption;
+use super::boot;
 use super::driver::{Driver, Keeping};
 use super::executor::Executor;
 use super::fault::Fault;
@@ -36,11 +37,14 @@ use super::watched::watched;
 use super::{clock, measure, notify};
 use crate::api::Handle;
 use crate::bus::server;
+use crate::config::{self, Share, Source, parse_settings};
 use crate::holder::protocol;
+use crate::logs::archive::HostCap;
 use crate::logs::capture::{Capture, Settings, Stream};
 use crate::logs::record::InFile;
 use crate::logs::trash::Trash;
 use crate::metrics::sampler::Sampler;
+use crate::model::quantity::Bytes;
 use crate::model::status::Snapshot;
 use crate::sys::{cgroup, memfd, pipe, socket};
 
@@ -167,6 +171,9 @@ async fn serve() -> Result<(), StartError> {
         sampler,
     );
     driver.adopt(adoption, news, stale);
+    if anew {
+        driver.deploy_files(boot::read_apps(&mode));
+    }
     driver.run(mailbox, told).await?;
     let _ = fs::remove_file(mode.runtime.join("private"));
     Ok(())
@@ -257,15 +264,42 @@ fn capture(
     streams: Vec<Stream>,
     tell: mpsc::UnboundedSender<Told>,
 ) -> Result<Capture, StartError> {
+    let host_cap = match settings(mode).log_max_total {
+        Share::Bytes(Bytes(0)) => HostCap::None,
+        Share::Bytes(Bytes(bytes)) => HostCap::Bytes(bytes),
+        Share::Percent(percent) => HostCap::Percent(percent),
+    };
     let settings = Settings {
         store: Box::new(InFile::new(File::from(record), 0)),
         trash: Trash::new(trash.0, trash.1).map_err(io_error("use the trash pipe"))?,
         clock: Arc::new(clock::now),
         report: Arc::new(move |report| drop(tell.send(Told::Log(report)))),
         log_stall: LOG_STALL,
+        host_cap,
     };
     Capture::start(&mode.logs, settings, streams)
         .map_err(io_error(format!("capture logs into {}", mode.logs.display())))
+}
+
+/// What stead.toml says, and what is usual for all that it does not say, or says wrongly.
+fn settings(mode: &Mode) -> config::Settings {
+    let path = mode.config.join("stead.toml");
+    let source = match fs::read(&path) {
+        Ok(bytes) => Source::from_bytes(path.to_string_lossy(), bytes).map_err(|errors| errors.to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return config::Settings::default(),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    };
+    let (settings, wrong) = match source {
+        Ok(source) => {
+            let (settings, errors) = parse_settings(&source);
+            (settings, errors.map(|errors| errors.to_string()))
+        }
+        Err(wrong) => (config::Settings::default(), Some(wrong)),
+    };
+    if let Some(wrong) = wrong {
+        tracing::error!("what is wrong in it does not count:\n{wrong}");
+    }
+    settings
 }
 
 /// Passes on who said READY=1.

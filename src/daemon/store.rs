@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 const CURRENT: &str = "desired.json";
 const BEFORE: &str = "desired.json.before";
 const NEW: &str = "desired.json.new";
+/// Where what people saved under names of their own stands.
+const SAVES: &str = "saved";
 
 /// Raised when the meaning of the file changes; an unknown version is set aside, never guessed at.
 const VERSION: u32 = 1;
@@ -101,10 +103,46 @@ impl Store {
         OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.path(NEW))
     }
 
+    /// Keeps a copy under a name of its own.
+    pub fn save_as<T: Serialize>(&self, name: &str, desired: &T) -> Result<(), StoreError> {
+        Self::open(&self.path(SAVES))?.save_file(&format!("{name}.json"), desired, &|| Ok(()))
+    }
+
+    pub fn load_saved<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        Self { dir: self.path(SAVES) }.load_file(&format!("{name}.json"))
+    }
+
+    /// The names that copies were kept under.
+    pub fn saves(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path(SAVES)).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<String> = names.filter_map(|name| Some(name.strip_suffix(".json")?.to_owned())).collect();
+        names.sort();
+        names
+    }
+
     /// Temp, fsync, rename, fsync of the directory: after a return the state survives power loss; on an error the
     /// earlier one stands. What was saved before stays beside it.
     pub fn save<T: Serialize>(&self, desired: &T) -> Result<(), StoreError> {
-        let (temp, current, before) = (self.path(NEW), self.path(CURRENT), self.path(BEFORE));
+        let (current, before) = (self.path(CURRENT), self.path(BEFORE));
+        self.save_file(CURRENT, desired, &|| {
+            let forgive = |error: io::Error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            };
+            fs::remove_file(&before).or_else(forgive)?;
+            fs::hard_link(&current, &before).or_else(forgive)
+        })
+    }
+
+    /// `keep` looks after what has the name, once the new file is whole.
+    fn save_file<T: Serialize>(
+        &self,
+        name: &str,
+        desired: &T,
+        keep: &dyn Fn() -> io::Result<()>,
+    ) -> Result<(), StoreError> {
+        let (temp, current) = (self.path(NEW), self.path(name));
         let saved = Saved { version: VERSION, desired };
         let bytes = serde_json::to_vec(&saved).map_err(|error| StoreError::Io {
             action: "encode",
@@ -116,12 +154,7 @@ impl Store {
             file.write_all(&bytes)?;
             file.set_len(bytes.len() as u64)?;
             file.sync_all()?;
-            let forgive = |error: io::Error| match error.kind() {
-                io::ErrorKind::NotFound => Ok(()),
-                _ => Err(error),
-            };
-            fs::remove_file(&before).or_else(forgive)?;
-            fs::hard_link(&current, &before).or_else(forgive)?;
+            keep()?;
             fs::rename(&temp, &current)?;
             File::open(&self.dir)?.sync_all()
         };
@@ -147,6 +180,20 @@ mod tests {
         store.make_room(100_000).unwrap();
         store.save(&vec![1, 2, 3]).unwrap();
         assert_eq!(store.load::<Vec<u32>>().unwrap().0, Some(vec![1, 2, 3]));
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_save_has_a_name_and_leaves_the_rest_alone() {
+        let dir = scratch("named");
+        let store = Store::open(&dir).unwrap();
+        store.save(&vec![1]).unwrap();
+        assert!(store.load_saved::<Vec<u32>>("noon").unwrap().is_none() && store.saves().is_empty());
+        store.save_as("noon", &vec![2]).unwrap();
+        store.save_as("night", &vec![3]).unwrap();
+        assert_eq!(store.saves(), ["night", "noon"]);
+        assert_eq!(store.load_saved::<Vec<u32>>("noon").unwrap(), Some(vec![2]));
+        assert_eq!(store.load::<Vec<u32>>().unwrap().0, Some(vec![1]));
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -3,7 +3,7 @@
 //! Never: puts a run into a v1 hierarchy that none of its keys needs; entering one costs 10 ms.
 
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::mode::Mode;
 use crate::model::ids::{AppName, ProcId};
@@ -12,6 +12,17 @@ use crate::sys::cgroup::{Base, Controller, Error, Host, Layout, Limits, RunCgrou
 
 /// Where systemd puts the delegated cgroup of the apps' unit (units/stead-apps.service).
 const DELEGATED: &str = "system.slice/stead-apps.service";
+
+/// Our own unit, as systemd has it in /proc/self/cgroup (units/stead.service).
+const OWN: &str = "/system.slice/stead.service";
+
+/// Whether the delegated cgroup is to be used. systemd has the unit that it belongs to active as long as ours is, but
+/// removes a cgroup that is empty, and makes none anew for a unit that has no process of its own.
+fn is_ours(delegated: &Path) -> bool {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let service = own.lines().any(|line| line.splitn(3, ':').nth(2) == Some(OWN));
+    delegated.is_dir() || service && std::fs::create_dir(delegated).is_ok()
+}
 
 #[derive(Debug, Clone)]
 pub struct Tree {
@@ -28,7 +39,7 @@ impl Tree {
         if host.layout == Layout::None {
             return Ok(Self { host, base: None, path: String::new() });
         }
-        let delegated = host.v2.as_ref().map(|v2| v2.join(DELEGATED)).filter(|dir| !mode.private && dir.is_dir());
+        let delegated = host.v2.as_ref().map(|v2| v2.join(DELEGATED)).filter(|dir| !mode.private && is_ours(dir));
         let base = match &delegated {
             Some(dir) => Base::adopt(&host, dir)?,
             None => Base::create(&host, &mode.base_cgroup())?,

@@ -58,6 +58,7 @@ impl Request {
             Request::Serving => out.u8(12),
             Request::Quit => out.u8(13),
             Request::Upgrade => out.u8(14),
+            Request::Pong => out.u8(15),
         }
         out.0
     }
@@ -83,6 +84,7 @@ impl Request {
             12 => Request::Serving,
             13 => Request::Quit,
             14 => Request::Upgrade,
+            15 => Request::Pong,
             _ => return Err(Malformed("an unknown kind of request")),
         };
         from.end()?;
@@ -134,6 +136,7 @@ impl Message {
             }
             Message::Terminate => out.u8(8),
             Message::Reload => out.u8(9),
+            Message::Ping => out.u8(11),
             Message::Refused { token, why } => {
                 out.u8(10);
                 out.u64(token.unwrap_or(u64::MAX));
@@ -164,6 +167,7 @@ impl Message {
             7 => Message::Fetched { name: from.string()?, found: from.flag()? },
             8 => Message::Terminate,
             9 => Message::Reload,
+            11 => Message::Ping,
             10 => {
                 let token = Some(from.u64()?).filter(|token| *token != u64::MAX);
                 Message::Refused { token, why: read_refusal(&mut from)? }
@@ -185,6 +189,10 @@ fn write_exit(out: &mut Writer, exit: &Exit) {
             out.u8(1 + u8::from(*core_dumped));
             out.i32(*signal);
         }
+        Exit::Unknown => {
+            out.u8(3);
+            out.i32(0);
+        }
     }
 }
 
@@ -192,6 +200,7 @@ fn read_exit(from: &mut Reader<'_>) -> Result<Exit> {
     match (from.u8()?, from.i32()?) {
         (0, code) => Ok(Exit::Code(code)),
         (kind @ 1..=2, signal) => Ok(Exit::Signal { signal, core_dumped: kind == 2 }),
+        (3, 0) => Ok(Exit::Unknown),
         _ => Err(Malformed("an unknown kind of exit")),
     }
 }

@@ -7,18 +7,40 @@
 #![forbid(unsafe_code)]
 
 mod codec;
+mod fdstore;
 mod keeper;
 mod link;
 pub mod plan;
 pub mod protocol;
 mod reexec;
 mod request;
+mod restart;
 mod run;
 mod stall;
 mod start;
 mod store;
 mod systemd;
 mod table;
+mod watchdog;
 mod wire;
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz {
+    //! Doors for `crate::fuzz`.
+
+    use super::protocol::{Message, Request};
+    use super::reexec::Carried;
+
+    /// Whatever can be read can be written, and is read as the same again.
+    pub fn messages(data: &[u8]) {
+        if let Ok(request) = Request::decode(data) {
+            assert_eq!(Request::decode(&request.encode()).as_ref(), Ok(&request));
+        }
+        if let Ok(message) = Message::decode(data) {
+            assert_eq!(Message::decode(&message.encode()).as_ref(), Ok(&message));
+        }
+        let _ = Carried::decode(data);
+    }
+}
 
 pub use start::main;

@@ -14,7 +14,7 @@ pub use super::wire::{Malformed, Result};
 
 /// Raised when an old daemon could misunderstand a new holder, or the other way round. New kinds of message do not: the
 /// side that does not know one refuses it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The oldest that a daemon of this version can work with: what is newer is refused by the holder, and harms nothing.
 pub const OLDEST: u32 = 1;
@@ -133,6 +133,8 @@ pub enum Request {
     /// Replace the daemon, and then the holder, by the programs on disk; no process of the table is touched. No answer:
     /// the daemon is killed, or nothing happens and the holder's log says why. Since version 2.
     Upgrade,
+    /// The answer to `Ping`.
+    Pong,
     /// All processes are gone: let the daemon exit, then exit. Refused while one is alive.
     Quit,
 }
@@ -177,6 +179,8 @@ pub enum Message {
     Terminate,
     /// SIGHUP came. Of a holder of version 1; a newer one replaces itself and the daemon.
     Reload,
+    /// Whether the daemon is well: answered by `Pong` within the watchdog's time. Since version 3.
+    Ping,
     /// A request was not carried out.
     Refused {
         token: Option<Token>,

@@ -68,6 +68,8 @@ fn request() -> impl Strategy<Value = Request> {
         any::<String>().prop_map(|name| Request::Drop { name }),
         any::<String>().prop_map(|name| Request::Fetch { name }),
         Just(Request::Serving),
+        Just(Request::Upgrade),
+        Just(Request::Pong),
         Just(Request::Quit),
     ]
 }
@@ -75,6 +77,7 @@ fn request() -> impl Strategy<Value = Request> {
 fn exit() -> impl Strategy<Value = Exit> {
     prop_oneof![
         any::<i32>().prop_map(Exit::Code),
+        Just(Exit::Unknown),
         any::<(i32, bool)>().prop_map(|(signal, core_dumped)| Exit::Signal { signal, core_dumped }),
     ]
 }
@@ -118,6 +121,7 @@ fn message() -> impl Strategy<Value = Message> {
         any::<(String, bool)>().prop_map(|(name, found)| Message::Fetched { name, found }),
         Just(Message::Terminate),
         Just(Message::Reload),
+        Just(Message::Ping),
         (proptest::option::of(0..MAX_TOKEN), refusal).prop_map(|(token, why)| Message::Refused { token, why }),
     ]
 }

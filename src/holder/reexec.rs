@@ -22,7 +22,7 @@ use crate::sys::clone::{Launch, Verdict};
 use crate::sys::{inherit, memfd, pidfd};
 
 /// Raised when the table changes its form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The number of the memfd, in the environment of the program that comes after.
 pub const VARIABLE: &str = "STEAD_HOLDER_TABLE";
@@ -50,6 +50,7 @@ struct Row {
     streams: [Option<RawFd>; 3],
     /// None: it runs. Otherwise how it ended, and whether it was reaped.
     end: Option<(Exit, bool)>,
+    stranger: bool,
 }
 
 /// How far this holder has come in becoming a newer one.
@@ -91,7 +92,9 @@ impl Carried {
                     out.i32(signal);
                     out.u8(core_dumped.into());
                 }
+                Some((Exit::Unknown, reaped)) => out.u8(5 + u8::from(reaped)),
             }
+            out.u8(row.stranger.into());
         });
         out.list(&self.stored, |out, (name, number)| {
             out.bytes(name.as_bytes());
@@ -125,9 +128,11 @@ impl Carried {
                 0 => None,
                 1 | 2 => Some((Exit::Code(from.i32()?), kind == 2)),
                 3 | 4 => Some((Exit::Signal { signal: from.i32()?, core_dumped: from.flag()? }, kind == 4)),
+                5 | 6 => Some((Exit::Unknown, kind == 6)),
                 _ => return Err(Malformed("an unknown state")),
             };
-            Ok((token, Row { pid, pidfd, streams, end }))
+            let stranger = from.flag()?;
+            Ok((token, Row { pid, pidfd, streams, end, stranger }))
         })?;
         let stored = from.list(|from| Ok((from.string()?, must(fd(from)?)?)))?;
         let lock = must(fd(&mut from)?)?;
@@ -154,14 +159,14 @@ impl Carried {
         let Carried { rows, stored, lock, nofile, terminating } = self;
         let take = |fd: Option<RawFd>| fd.map(|fd| inherit::take(fd).map(Rc::new)).transpose();
         let mut table = BTreeMap::new();
-        for (token, Row { pid, pidfd, streams: [out, err, ipc], end }) in rows {
+        for (token, Row { pid, pidfd, streams: [out, err, ipc], end, stranger }) in rows {
             let state = match end {
                 None => State::Running,
                 Some((exit, false)) => State::Dead(exit),
                 Some((exit, true)) => State::Reaped(exit),
             };
             let streams = [take(out)?, take(err)?, take(ipc)?];
-            table.insert(token, Proc { pid, pidfd: take(pidfd)?, streams, state });
+            table.insert(token, Proc { pid, pidfd: take(pidfd)?, streams, state, stranger });
         }
         let mut store = Store::default();
         for (name, fd) in stored {
@@ -200,7 +205,8 @@ impl Holder {
                 }
                 Err(why) => {
                     eprintln!("stead-holder: not replaced: {why}");
-                    self.systemd.ready();
+                    let status = self.status();
+                    self.systemd.ready(&status);
                 }
             },
             Upgrade::Offered(memfd) if self.keeper.running.is_some() => self.upgrade = Upgrade::Offered(memfd),
@@ -213,7 +219,8 @@ impl Holder {
 
     /// Whether every process is past its exec, so that the table can be carried.
     fn can_be_carried(&self) -> bool {
-        !self.table.0.values().any(|proc| matches!(proc.state, State::Starting { .. } | State::Failed(_)))
+        !self.systemd.has_waiting()
+            && !self.table.0.values().any(|proc| matches!(proc.state, State::Starting { .. } | State::Failed(_)))
     }
 
     fn carried(&self) -> Carried {
@@ -225,7 +232,7 @@ impl Holder {
                 State::Running | State::Starting { .. } | State::Failed(_) => None,
             };
             let streams = [raw(&proc.streams[0]), raw(&proc.streams[1]), raw(&proc.streams[2])];
-            (*token, Row { pid: proc.pid, pidfd: raw(&proc.pidfd), streams, end })
+            (*token, Row { pid: proc.pid, pidfd: raw(&proc.pidfd), streams, end, stranger: proc.stranger })
         };
         Carried {
             rows: self.table.0.iter().map(row).collect(),
@@ -268,7 +275,9 @@ impl Holder {
         let carried = self.carried();
         let mut fds = carried.fds();
         fds.push(memfd.as_raw_fd());
-        let mut env = environment(|name| name != VARIABLE);
+        // The descriptors that systemd once passed are in the table.
+        let mut env =
+            environment(|name| name != VARIABLE && name.to_str().is_none_or(|name| !name.starts_with("LISTEN_")));
         env.extend(CString::new(format!("{VARIABLE}={}", memfd.as_raw_fd())));
         // The daemon may have said something since it was offered.
         let written = memfd::write_all(memfd.as_fd(), &carried.encode());
@@ -288,12 +297,18 @@ mod tests {
     use super::*;
 
     fn sample() -> Carried {
-        let row =
-            |pid, end| Row { pid, pidfd: Some(pid + 10), streams: [Some(pid + 100), None, Some(pid + 1000)], end };
+        let row = |pid, end| Row {
+            pid,
+            pidfd: Some(pid + 10),
+            streams: [Some(pid + 100), None, Some(pid + 1000)],
+            end,
+            stranger: pid == 3,
+        };
         Carried {
             rows: vec![
                 (7, row(1, None)),
                 (8, row(2, Some((Exit::Code(3), true)))),
+                (10, row(4, Some((Exit::Unknown, true)))),
                 (9, row(3, Some((Exit::Signal { signal: 9, core_dumped: true }, false)))),
             ],
             stored: vec![("runtime".to_owned(), 3), ("listen/a/0/80".to_owned(), 4)],

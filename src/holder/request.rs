@@ -41,7 +41,9 @@ impl Holder {
             Request::Forget { token } => self.forget(token).map_err(|why| (Some(token), why)),
             Request::DropStream { token, stream } => {
                 let proc = self.proc(token).map_err(|why| (Some(token), why))?;
-                *proc.stream(stream) = None;
+                if proc.stream(stream).take().is_some() {
+                    self.systemd.forget_stream(token, stream as usize);
+                }
                 Ok(())
             }
             Request::Take { token } => {
@@ -56,11 +58,15 @@ impl Holder {
             }
             Request::Store { name } => {
                 let [fd] = <[OwnedFd; 1]>::try_from(fds).map_err(|_| (None, Refusal::NoFd))?;
-                self.store.put(name, fd);
+                if self.store.get(&name).is_some() {
+                    self.systemd.forget_stored(&name);
+                }
+                self.systemd.keep_stored(&name, &self.store.put(name.clone(), fd));
                 Ok(())
             }
             Request::Drop { name } => {
                 self.store.drop(&name);
+                self.systemd.forget_stored(&name);
                 Ok(())
             }
             Request::Fetch { name } => {
@@ -70,7 +76,12 @@ impl Holder {
             }
             Request::Serving => {
                 self.keeper.served = true;
-                self.systemd.ready();
+                let status = self.status();
+                self.systemd.ready(&status);
+                Ok(())
+            }
+            Request::Pong => {
+                self.on_pong();
                 Ok(())
             }
             Request::Upgrade => {
@@ -79,6 +90,7 @@ impl Holder {
             }
             Request::Quit if self.table.any_alive() => Err((None, Refusal::Alive)),
             Request::Quit => {
+                self.forget_all();
                 self.drop_timer();
                 // Without its timer the farewell has no end but the daemon's, which it has announced.
                 let _ = self.keeper.leave();
@@ -104,6 +116,10 @@ impl Holder {
         if proc.pidfd.is_none() {
             return Err(Refusal::UnknownToken);
         }
+        if proc.stranger {
+            // It may have been reaped, and then the group may be another's.
+            return Err(Refusal::Errno(libc::ECHILD));
+        }
         pidfd::signal_group(proc.pid, signal).map_err(errno)
     }
 
@@ -111,10 +127,13 @@ impl Holder {
         let proc = self.proc(token)?;
         match (&proc.state, &proc.pidfd) {
             (State::Dead(exit), Some(pidfd)) => {
-                pidfd::reap(pidfd.as_fd()).map_err(errno)?;
+                if !proc.stranger {
+                    pidfd::reap(pidfd.as_fd()).map_err(errno)?;
+                }
                 proc.state = State::Reaped(*exit);
                 proc.pidfd = None;
                 self.stall.acknowledge();
+                self.systemd.forget_pidfd(token);
             }
             (State::Reaped(_), _) => {}
             _ => return Err(Refusal::Alive),
@@ -125,7 +144,9 @@ impl Holder {
 
     fn forget(&mut self, token: Token) -> Result<(), Refusal> {
         self.reap(token)?;
-        self.table.0.remove(&token);
+        if let Some(proc) = self.table.0.remove(&token) {
+            self.systemd.forget_proc(token, &proc);
+        }
         Ok(())
     }
 
@@ -151,7 +172,7 @@ impl Holder {
                     .watch(&pidfd, Source::Proc(token))
                     .and_then(|()| self.watch(report.as_fd(), Source::Report(token)));
                 let state = State::Starting { plan, report };
-                let proc = Proc { pid, pidfd: Some(Rc::new(pidfd)), streams, state };
+                let proc = Proc { pid, pidfd: Some(Rc::new(pidfd)), streams, state, stranger: false };
                 self.table.0.insert(token, proc);
                 if watched.is_err() {
                     // epoll has no memory left for it, and what is not watched cannot be kept.
@@ -254,6 +275,7 @@ impl Holder {
             None => {
                 proc.state = State::Running;
                 let (pid, (kinds, fds)) = (proc.pid, proc.fds());
+                self.systemd.keep_proc(token, proc);
                 self.tell_with(&Message::Spawned { token, pid, fds: kinds }, fds);
             }
         }
@@ -278,8 +300,7 @@ impl Holder {
                 let exit = match pidfd::peek(pidfd.as_fd()) {
                     Ok(Some(exit)) => exit,
                     Ok(None) => return,
-                    // Nobody else waits for our children, so this has no answer that is true.
-                    Err(_) => Exit::Signal { signal: libc::SIGKILL, core_dumped: false },
+                    Err(_) => Exit::Unknown,
                 };
                 proc.state = State::Dead(exit);
                 self.stall.owe();

@@ -7,24 +7,21 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
 
 use nix::fcntl::Flock;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::keeper::{Keeper, Phase};
-use super::protocol::{MAX_MESSAGE, Message, Token, VERSION};
+use super::protocol::{MAX_MESSAGE, Message, Token};
 use super::reexec::{self, Upgrade};
 use super::stall::Stall;
 use super::store::Store;
-use super::systemd::Systemd;
+use super::systemd::{self, Systemd};
 use super::table::{State, Table};
-use crate::sys::pidfd::{self, Exit};
-
-/// Where even a timer cannot be had.
-const RETRY_MS: u16 = 1000;
+use super::watchdog::Watchdog;
+use crate::sys::pidfd;
 
 /// What an epoll event is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,12 +31,14 @@ pub(super) enum Source {
     Signals,
     Timer,
     Stall,
+    Beat,
+    Systemd,
     Proc(Token),
     Report(Token),
 }
 
 impl Source {
-    /// Tokens are below 2^60, so two bits and four small numbers fit beside them.
+    /// Tokens are below 2^60, so two bits and a few small numbers fit beside them.
     pub(super) fn to_u64(self) -> u64 {
         match self {
             Source::Link => 0,
@@ -47,6 +46,8 @@ impl Source {
             Source::Signals => 8,
             Source::Timer => 12,
             Source::Stall => 16,
+            Source::Beat => 20,
+            Source::Systemd => 24,
             Source::Proc(token) => token << 2 | 1,
             Source::Report(token) => token << 2 | 2,
         }
@@ -60,7 +61,9 @@ impl Source {
             (_, 1) => Source::Daemon,
             (_, 2) => Source::Signals,
             (_, 3) => Source::Timer,
-            _ => Source::Stall,
+            (_, 4) => Source::Stall,
+            (_, 5) => Source::Beat,
+            _ => Source::Systemd,
         }
     }
 }
@@ -81,7 +84,7 @@ pub struct Holder {
     /// A child of unknown origin may have died.
     pub(super) orphans: bool,
     /// What is watched of the link, as last told to epoll.
-    interest: EpollFlags,
+    pub(super) interest: EpollFlags,
     pub(super) lock: Flock<File>,
     /// This program, as found at its start: the file may be another by now.
     pub(super) program: CString,
@@ -89,6 +92,9 @@ pub struct Holder {
     pub(super) args: Vec<CString>,
     pub(super) upgrade: Upgrade,
     pub(super) stall: Stall,
+    pub(super) watchdog: Watchdog,
+    /// epoll tells when systemd's socket has room.
+    awaits_room: bool,
 }
 
 /// What a holder is given at its start.
@@ -139,6 +145,8 @@ impl Holder {
             args,
             upgrade: Upgrade::No,
             stall: Stall::from_environment(owed),
+            watchdog: Watchdog::from_environment(),
+            awaits_room: false,
         };
         for (token, proc) in &holder.table.0 {
             if let (State::Running, Some(pidfd)) = (&proc.state, &proc.pidfd) {
@@ -151,6 +159,7 @@ impl Holder {
     /// Runs until the daemon has said Quit. The number is for exit(2).
     pub fn run(mut self) -> Result<u8, String> {
         self.start_daemon()?;
+        self.wind_watchdog();
         let mut events = [EpollEvent::empty(); 64];
         loop {
             let count = match self.epoll.wait(&mut events, self.patience()) {
@@ -164,11 +173,13 @@ impl Holder {
             };
             for event in &events[..count] {
                 if let Some(code) = self.on_event(Source::from_u64(event.data()), event.events())? {
+                    self.systemd.finish();
                     return Ok(code);
                 }
             }
             self.watch_link();
             self.watch_stall();
+            self.watch_systemd();
             self.go_on_with_upgrade();
         }
     }
@@ -195,6 +206,8 @@ impl Holder {
             Source::Signals => return self.on_signals(),
             Source::Timer => return self.on_timer(),
             Source::Stall => self.on_stall(),
+            Source::Beat => self.on_beat(),
+            Source::Systemd => self.systemd.flush(),
             Source::Proc(token) => self.on_proc(token),
             Source::Report(token) => self.on_report(token),
         }
@@ -202,7 +215,7 @@ impl Holder {
     }
 
     /// Takes requests. True if there may be more than one turn's worth.
-    fn on_link(&mut self, flags: EpollFlags) -> bool {
+    pub(super) fn on_link(&mut self, flags: EpollFlags) -> bool {
         let Some(running) = &mut self.keeper.running else { return false };
         if flags.contains(EpollFlags::EPOLLOUT) {
             running.link.flush();
@@ -258,127 +271,17 @@ impl Holder {
         }
     }
 
-    fn start_daemon(&mut self) -> Result<(), String> {
-        self.drop_timer();
-        self.keeper.start(self.null.as_fd())?;
-        self.interest = EpollFlags::EPOLLIN;
-        if let Some(running) = &self.keeper.running {
-            let link = self.watch(running.link.as_fd(), Source::Link);
-            let watched = link.and_then(|()| self.watch(running.child.pidfd.as_fd(), Source::Daemon));
-            if let Err(error) = watched {
-                self.keeper.kill();
-                // From here on it is an orphan, and is reaped as one.
-                self.keeper.running = None;
-                return Err(format!("cannot watch the daemon: {error}"));
+    /// Has epoll tell of room in systemd's socket while something waits for it.
+    fn watch_systemd(&mut self) {
+        let Some(socket) = self.systemd.socket() else { return };
+        match (self.systemd.has_waiting(), self.awaits_room) {
+            (true, false) => {
+                let event = EpollEvent::new(EpollFlags::EPOLLOUT, Source::Systemd.to_u64());
+                self.awaits_room = self.epoll.add(socket, event).is_ok();
             }
+            (false, true) => self.awaits_room = self.epoll.delete(socket).is_err(),
+            _ => {}
         }
-        self.watch_timer();
-        self.tell(&Message::Hello { version: VERSION });
-        if self.terminating {
-            self.tell(&Message::Terminate);
-        }
-        Ok(())
-    }
-
-    /// A timer that cannot be watched leaves the daemon in its phase, which costs a delay at its next death.
-    pub(super) fn watch_timer(&self) {
-        if let Some(timer) = &self.keeper.timer {
-            let _ = self.watch(timer, Source::Timer);
-        }
-    }
-
-    /// Closing is not enough to end a watch: a child that has not come to its exec yet holds a copy of every fd.
-    pub(super) fn drop_timer(&mut self) {
-        if let Some(timer) = self.keeper.timer.take() {
-            let _ = self.epoll.delete(&timer);
-        }
-    }
-
-    fn on_daemon_death(&mut self) -> Result<Option<u8>, String> {
-        // Its last words may still be unread, `Quit` among them.
-        while self.on_link(EpollFlags::EPOLLIN) {}
-        let exec_error = self.keeper.exec_error();
-        if let Some(running) = &self.keeper.running {
-            let _ = self.epoll.delete(running.link.as_fd());
-            let _ = self.epoll.delete(running.child.pidfd.as_fd());
-        }
-        let Some(exit) = self.keeper.bury() else { return Ok(None) };
-        if matches!(self.upgrade, Upgrade::Offered(_)) {
-            return Ok(None);
-        }
-        if self.keeper.phase == Phase::Leaving {
-            return Ok(Some(0));
-        }
-        if self.keeper.served && exit == Exit::Code(0) && !self.table.any_alive() {
-            // It came to its end as it should, though its farewell was lost.
-            return Ok(Some(0));
-        }
-        let nothing_to_keep = self.table.0.is_empty();
-        if nothing_to_keep && !self.keeper.served {
-            // It gave up before it was of any use: what it has to say is for whoever started us.
-            match (exec_error, exit) {
-                (Some(error), _) => return Err(error),
-                (None, Exit::Code(code)) => return Ok(Some(code.clamp(1, 255) as u8)),
-                (None, Exit::Signal { .. }) => {}
-            }
-        } else if let Some(error) = exec_error {
-            eprintln!("stead-holder: {error}");
-        }
-        if self.terminating && nothing_to_keep {
-            return Ok(Some(0));
-        }
-        let how = match exit {
-            Exit::Code(code) => format!("exited with code {code}"),
-            Exit::Signal { signal, .. } => format!("was killed by signal {signal}"),
-        };
-        match self.keeper.next_delay() {
-            None => {
-                eprintln!("stead-holder: the daemon {how}; starting it again");
-                self.restart_daemon();
-            }
-            Some(delay) => {
-                eprintln!("stead-holder: the daemon {how}; starting it again in {} ms", delay.as_millis());
-                self.wait_to_restart(delay);
-            }
-        }
-        Ok(None)
-    }
-
-    pub(super) fn restart_daemon(&mut self) {
-        if let Err(error) = self.start_daemon() {
-            eprintln!("stead-holder: {error}");
-            let delay = self.keeper.next_delay().unwrap_or(Duration::from_millis(RETRY_MS.into()));
-            self.wait_to_restart(delay);
-        }
-    }
-
-    fn wait_to_restart(&mut self, delay: Duration) {
-        self.drop_timer();
-        // Without a timer, `patience` sees to it.
-        let _ = self.keeper.wait(delay);
-        self.watch_timer();
-    }
-
-    /// For ever, but for the case that there is no daemon and not even a timer to start it by.
-    fn patience(&self) -> EpollTimeout {
-        match (&self.keeper.running, &self.keeper.timer) {
-            (None, None) => EpollTimeout::from(RETRY_MS),
-            _ => EpollTimeout::NONE,
-        }
-    }
-
-    fn on_timer(&mut self) -> Result<Option<u8>, String> {
-        self.drop_timer();
-        match self.keeper.phase {
-            Phase::Young => self.keeper.settle(),
-            Phase::Waiting => self.restart_daemon(),
-            Phase::Leaving => {
-                self.keeper.kill();
-                return Ok(Some(0));
-            }
-            Phase::Settled => {}
-        }
-        Ok(None)
     }
 
     fn on_signals(&mut self) -> Result<Option<u8>, String> {
@@ -421,7 +324,7 @@ impl Holder {
 
 /// The environment that the daemon gets: ours, but for what is between systemd and us.
 pub fn daemon_environment() -> Vec<CString> {
-    environment(|name| name != "NOTIFY_SOCKET" && name != reexec::VARIABLE)
+    environment(|name| !systemd::VARIABLES.iter().any(|hidden| name == *hidden) && name != reexec::VARIABLE)
 }
 
 pub(super) fn environment(keep: impl Fn(&std::ffi::OsStr) -> bool) -> Vec<CString> {

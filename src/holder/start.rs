@@ -13,13 +13,12 @@ use std::process::ExitCode;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use super::fdstore;
 use super::keeper::Keeper;
 use super::protocol::NOTIFY;
 use super::reexec::{self, Inherited};
 use super::run::{Given, Holder, daemon_environment};
-use super::store::Store;
 use super::systemd::Systemd;
-use super::table::Table;
 use crate::sys::{inherit, rlimit, signal, socket};
 
 const USAGE: &str = "\
@@ -97,7 +96,7 @@ fn hold(daemon: Option<PathBuf>) -> Result<u8, String> {
     let runtime = runtime_dir();
     let notify = runtime.join("notify");
     let mut keeper = Keeper::new(daemon_program, daemon_environment());
-    let systemd = Systemd::from_environment();
+    let mut systemd = Systemd::from_environment();
     let given = match inherited()? {
         Some(Inherited { table, store, lock, nofile, terminating }) => {
             eprintln!("stead-holder: replaced by version {}", env!("CARGO_PKG_VERSION"));
@@ -114,10 +113,22 @@ fn hold(daemon: Option<PathBuf>) -> Result<u8, String> {
                 .map_err(|errno| format!("cannot become a subreaper: {}", errno.desc()))?;
             let nofile =
                 rlimit::raise_nofile().map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
-            let mut store = Store::default();
-            store.put(NOTIFY.to_owned(), bind_notify(&notify)?);
-            let (table, terminating) = (Table::default(), false);
-            Given { keeper, store, table, systemd, nofile, lock, program, args, terminating }
+            let (table, mut store) = match fdstore::recover(&mut systemd) {
+                Some((table, store)) => {
+                    eprintln!("stead-holder: the one before was killed; {} processes are taken over", table.0.len());
+                    keeper.served = true;
+                    (table, store)
+                }
+                None => Default::default(),
+            };
+            // The path goes with the runtime directory, if systemd has removed that.
+            if store.get(NOTIFY).is_none() || !notify.exists() {
+                if store.get(NOTIFY).is_some() {
+                    systemd.forget_stored(NOTIFY);
+                }
+                systemd.keep_stored(NOTIFY, &store.put(NOTIFY.to_owned(), bind_notify(&notify)?));
+            }
+            Given { keeper, store, table, systemd, nofile, lock, program, args, terminating: false }
         }
     };
     let holder = Holder::new(given).map_err(|error| format!("cannot set up the event loop: {error}"))?;

@@ -9,8 +9,10 @@ use std::rc::Rc;
 pub struct Store(BTreeMap<String, Rc<OwnedFd>>);
 
 impl Store {
-    pub fn put(&mut self, name: String, fd: OwnedFd) {
-        self.0.insert(name, Rc::new(fd));
+    pub fn put(&mut self, name: String, fd: OwnedFd) -> Rc<OwnedFd> {
+        let fd = Rc::new(fd);
+        self.0.insert(name, Rc::clone(&fd));
+        fd
     }
 
     pub fn drop(&mut self, name: &str) {

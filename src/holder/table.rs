@@ -21,6 +21,8 @@ pub struct Proc {
     /// By `Stream`: read ends of pipes, the parent's end of the IPC channel.
     pub streams: [Option<Rc<OwnedFd>>; 3],
     pub state: State,
+    /// Another's child, since a holder before us was killed.
+    pub stranger: bool,
 }
 
 /// How far it has come.
@@ -70,7 +72,7 @@ impl Table {
 
     /// Whether this is a child that waits for its row to be dealt with, rather than an orphan that came to us.
     pub fn has_pid(&self, pid: i32) -> bool {
-        self.0.values().any(|proc| proc.pid == pid && !matches!(proc.state, State::Reaped(_)))
+        self.0.values().any(|proc| proc.pid == pid && !proc.stranger && !matches!(proc.state, State::Reaped(_)))
     }
 
     /// As the daemon is told. A failed spawn is not in it: its answer is on the way.

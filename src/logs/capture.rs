@@ -18,6 +18,7 @@ use crate::model::logframe::LogStream;
 use crate::model::time::{Mono, Now, Wall};
 use crate::sys::stream::{ReadSet, eventfd};
 
+use super::archive::{Archive, HostCap};
 use super::desk::Shared;
 use super::engine::Engine;
 use super::file::{LogDir, Target};
@@ -80,6 +81,8 @@ pub struct Settings {
     pub report: Reporter,
     /// How long an append may take before lines are dropped instead.
     pub log_stall: Duration,
+    /// For the rotated files of all logs together.
+    pub host_cap: HostCap,
 }
 
 pub(super) enum Command {
@@ -113,7 +116,9 @@ impl Capture {
         let wake = eventfd()?;
         let set = ReadSet::new()?;
         set.add(wake.as_fd(), WAKE)?;
-        let shared = Arc::new(Shared::new(LogDir::open(dir)?, wake, settings.store, settings.trash));
+        let root = Arc::new(LogDir::open(dir)?);
+        let archive = Archive::new(root, settings.host_cap, Arc::clone(&settings.clock));
+        let shared = Arc::new(Shared::new(archive, wake, settings.store, settings.trash));
         let (commands, incoming) = channel();
         let mut engine = Engine::new(set, Arc::clone(&shared), settings.log_stall, settings.clock, settings.report)?;
         let thread = thread::Builder::new().name("log-capture".to_owned()).stack_size(512 << 10).spawn(move || {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::*;
+use crate::logs::archive::HostCap;
 use crate::logs::file::{Opener, Place, scratch};
 use crate::logs::format::{PIECE_MAX, Tail, format_batch, parse_cri};
 use crate::logs::record::{FileId, InFile, InMemory, Phase, Record};
@@ -29,7 +30,7 @@ fn clock() -> Clock {
 
 fn target(format: LogFormat) -> Arc<Target> {
     let place = Place::Kept { app: AppName::parse("api").unwrap(), file: "0.log".to_owned(), gid: None };
-    Arc::new(Target { place, format, max_size: 0, max_files: 0 })
+    Arc::new(Target { place, format, max_size: 0, max_files: 0, compress: false, max_total: 0 })
 }
 
 struct Bench {
@@ -57,7 +58,7 @@ impl Bench {
     ) -> Self {
         let (sender, reports) = channel();
         let report: Reporter = Arc::new(move |report| drop(sender.send(report)));
-        let settings = Settings { store, trash, clock: clock(), report, log_stall };
+        let settings = Settings { store, trash, clock: clock(), report, log_stall, host_cap: HostCap::None };
         let capture = Capture::start(&dir, settings, streams).unwrap();
         Self { dir, reports, capture }
     }
@@ -218,7 +219,7 @@ fn raw_files_hold_the_bytes_and_nothing_else() {
 fn rotation_cuts_between_lines_and_loses_none() {
     let bench = Bench::new("rotation");
     let Target { place, format, .. } = (*target(LogFormat::Cri)).clone();
-    let target = Arc::new(Target { place, format, max_size: 20_000, max_files: 1000 });
+    let target = Arc::new(Target { place, format, max_size: 20_000, max_files: 1000, compress: false, max_total: 0 });
     let mut app = bench.add(1, LogStream::Out, &target);
     for n in 0..20_000 {
         writeln!(app, "{n}").unwrap();
@@ -240,7 +241,7 @@ fn rotation_cuts_between_lines_and_loses_none() {
 /// A file that fails, or hangs, until it is told not to.
 fn outside(open: Opener) -> Arc<Target> {
     let place = Place::Outside { path: "/outside".to_owned(), open };
-    Arc::new(Target { place, format: LogFormat::Raw, max_size: 0, max_files: 0 })
+    Arc::new(Target { place, format: LogFormat::Raw, max_size: 0, max_files: 0, compress: false, max_total: 0 })
 }
 
 #[test]
@@ -403,7 +404,7 @@ fn a_daemon_captures_until_it_is_killed() {
         OwnedFd::from(file.unwrap())
     };
     let Target { place, format, .. } = (*target(LogFormat::Cri)).clone();
-    let target = Arc::new(Target { place, format, max_size: 1 << 20, max_files: 1000 });
+    let target = Arc::new(Target { place, format, max_size: 1 << 20, max_files: 1000, compress: false, max_total: 0 });
     let stream = LogStream::Out;
     let streams = vec![Stream { key: StreamKey(1), pipe: open("PIPE", false), stream, label: "api/0".into(), target }];
     let trash = Trash::new(open("TRASH_READ", false), open("TRASH_WRITE", true)).unwrap();
@@ -411,7 +412,7 @@ fn a_daemon_captures_until_it_is_killed() {
     let (sender, reports) = channel();
     let report: Reporter = Arc::new(move |report| drop(sender.send(report)));
     let store = Box::new(InFile::new(record, 0));
-    let settings = Settings { store, trash, clock: clock(), report, log_stall: DEADLINE };
+    let settings = Settings { store, trash, clock: clock(), report, log_stall: DEADLINE, host_cap: HostCap::None };
     let capture = Capture::start(Path::new(&dir), settings, streams).unwrap();
     assert_eq!(reports.recv().unwrap(), Report::Closed(StreamKey(1)));
     drop(capture);

@@ -5,17 +5,19 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::sys::stream::EventFd;
 
+use super::archive::Archive;
 use super::file::LogDir;
 use super::record::{Phase, Record, RecordStore};
 use super::trash::Trash;
 
 /// What the threads of the capture share.
 pub struct Shared {
-    pub root: LogDir,
+    pub root: Arc<LogDir>,
+    pub archive: Archive,
     pub wake: EventFd,
     desk: Mutex<Desk>,
 }
@@ -50,8 +52,9 @@ impl Leave {
 }
 
 impl Shared {
-    pub fn new(root: LogDir, wake: EventFd, store: Box<dyn RecordStore>, trash: Trash) -> Self {
-        Self { root, wake, desk: Mutex::new(Desk { trash, store, failed: false, untold: None }) }
+    pub fn new(archive: Archive, wake: EventFd, store: Box<dyn RecordStore>, trash: Trash) -> Self {
+        let root = archive.root();
+        Self { root, archive, wake, desk: Mutex::new(Desk { trash, store, failed: false, untold: None }) }
     }
 
     pub fn desk(&self) -> MutexGuard<'_, Desk> {

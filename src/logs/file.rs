@@ -8,13 +8,14 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::ids::{AppName, InstanceId, Slot};
 use crate::model::logframe::LogStream;
 use crate::model::spec::{LogFormat, LogSettings};
 use crate::sys::open::{make_dir, names, open_append, open_dir, open_read, open_root, set_group, unlink};
 
+use super::archive::Rotated;
 use super::record::{FileId, Record, missing};
 use super::rotate::{elder_number, elders, forgive_missing, rotate};
 
@@ -22,15 +23,23 @@ const DIR_MODE: u32 = 0o750;
 const FILE_MODE: u32 = 0o640;
 
 /// The directory all apps' log directories stand in.
-pub struct LogDir(OwnedFd);
+pub struct LogDir {
+    dir: OwnedFd,
+    names: Mutex<()>,
+}
 
 impl LogDir {
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(open_root(path)?))
+        Ok(Self { dir: open_root(path)?, names: Mutex::default() })
+    }
+
+    /// Held by whoever renames files of logs, or removes them.
+    pub fn names(&self) -> MutexGuard<'_, ()> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.0.as_fd()
+        self.dir.as_fd()
     }
 
     /// The app's own directory, made if it is missing.
@@ -68,6 +77,10 @@ pub struct Target {
     pub max_size: u64,
     /// Rotated files kept beside the current one.
     pub max_files: u32,
+    /// Rotated files are compressed.
+    pub compress: bool,
+    /// Of all logs of the app together, bytes. 0: no limit.
+    pub max_total: u64,
 }
 
 impl Place {
@@ -149,6 +162,8 @@ pub struct LogFile {
     torn: bool,
     /// The file ends within a line, as a raw file may.
     mid_line: bool,
+    /// It was rotated, and nobody has been told.
+    rotated: bool,
 }
 
 struct Open {
@@ -159,7 +174,7 @@ struct Open {
 impl LogFile {
     /// Opens nothing yet.
     pub fn new(target: Arc<Target>) -> Self {
-        Self { target, open: None, torn: false, mid_line: false }
+        Self { target, open: None, torn: false, mid_line: false, rotated: false }
     }
 
     pub fn target(&self) -> &Arc<Target> {
@@ -222,7 +237,7 @@ impl LogFile {
             (id, len, _) = self.look(root)?;
         }
         let limit = self.target.max_size;
-        if limit > 0 && len > 0 && len + adding > limit && !self.mid_line && self.rotate() {
+        if limit > 0 && len > 0 && len + adding > limit && !self.mid_line && self.rotate(root) {
             (id, len, _) = self.look(root)?;
         }
         Ok((id, len))
@@ -238,14 +253,23 @@ impl LogFile {
     }
 
     /// False: the file could not be moved, and is written on. Too long a log is better than none.
-    fn rotate(&mut self) -> bool {
+    fn rotate(&mut self, root: &LogDir) -> bool {
         let Place::Kept { file, .. } = &self.target.place else { return false };
         let Some(Open { dir: Some(dir), .. }) = &self.open else { return false };
+        let _names = root.names();
         let moved = rotate(dir.as_fd(), file, self.target.max_files).is_ok();
         if moved {
             self.open = None;
+            self.rotated = true;
         }
         moved
+    }
+
+    /// What is to be done with the files of a rotation since the last call.
+    pub fn take_rotated(&mut self) -> Option<Rotated> {
+        let Place::Kept { app, file, .. } = &self.target.place else { return None };
+        let Target { compress, max_total, .. } = *self.target;
+        std::mem::take(&mut self.rotated).then(|| Rotated { app: app.clone(), file: file.clone(), compress, max_total })
     }
 
     /// Appends what a dead daemon did not get to append, to the very file it wrote, under whatever name that is now. Gone
@@ -258,8 +282,8 @@ impl LogFile {
             return file.write_all(&lines[range]);
         }
         let (Some(dir), Place::Kept { file: name, .. }) = (dir, &self.target.place) else { return Ok(()) };
-        for (_, elder) in elders(dir.as_fd(), name)? {
-            let mut elder = open_append(dir.as_fd(), &elder, None)?;
+        for elder in elders(dir.as_fd(), name)? {
+            let mut elder = open_append(dir.as_fd(), &elder.name, None)?;
             if is(&elder, record.file)? {
                 let range = missing(record, elder.metadata()?.len(), lines);
                 return elder.write_all(&lines[range]);
@@ -279,7 +303,7 @@ impl LogFile {
             return Ok(true);
         }
         match elders(dir.as_fd(), name)?.first() {
-            Some((_, elder)) => ends_with(&open_read(dir.as_fd(), elder)?, lines),
+            Some(elder) => ends_with(&open_read(dir.as_fd(), &elder.name)?, lines),
             None => Ok(false),
         }
     }
@@ -358,6 +382,7 @@ pub fn flush_app(root: &LogDir, app: &AppName) -> io::Result<()> {
         other => other?,
     };
     let names = names(dir.as_fd())?;
+    let _no_other = root.names();
     for name in &names {
         if names.iter().any(|current| elder_number(current, name).is_some()) {
             forgive_missing(unlink(dir.as_fd(), name))?;

@@ -7,7 +7,7 @@ use super::*;
 
 fn target(max_size: u64, max_files: u32) -> Arc<Target> {
     let place = Place::Kept { app: AppName::parse("api").unwrap(), file: "0.log".to_owned(), gid: None };
-    Arc::new(Target { place, format: LogFormat::Cri, max_size, max_files })
+    Arc::new(Target { place, format: LogFormat::Cri, max_size, max_files, compress: false, max_total: 0 })
 }
 
 fn append(file: &mut LogFile, root: &LogDir, lines: &str) -> u64 {
@@ -89,7 +89,7 @@ fn a_full_disk_is_an_error_with_the_files_name() {
     let root = LogDir::open(&dir).unwrap();
     let open: Opener = Arc::new(|| File::options().append(true).open("/dev/full"));
     let place = Place::Outside { path: "/dev/full".to_owned(), open };
-    let target = Target { place, format: LogFormat::Raw, max_size: 0, max_files: 0 };
+    let target = Target { place, format: LogFormat::Raw, max_size: 0, max_files: 0, compress: false, max_total: 0 };
     let error = LogFile::new(Arc::new(target)).append(&root, b"x\n", &mut |_, _| Go::Ahead).unwrap_err();
     assert_eq!(error.to_string(), "cannot append to /dev/full: No space left on device (os error 28)");
     fs::remove_dir_all(dir).unwrap();

@@ -29,7 +29,14 @@ struct Writer {
 
 impl Writer {
     fn new(dir: &Path, slots: u32, max_size: u64) -> Self {
-        let target = |slot| Target { place: place(slot), format: LogFormat::Cri, max_size, max_files: 8 };
+        let target = |slot| Target {
+            place: place(slot),
+            format: LogFormat::Cri,
+            max_size,
+            max_files: 8,
+            compress: false,
+            max_total: 0,
+        };
         let files = (0..slots).map(|slot| LogFile::new(std::sync::Arc::new(target(slot)))).collect();
         Self { root: LogDir::open(dir).unwrap(), files, at: 1_795_178_823_000_000_000 }
     }

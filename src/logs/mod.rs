@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod appender;
+pub mod archive;
 mod batch;
 pub mod capture;
 mod desk;

@@ -110,14 +110,18 @@ pub fn append(
     lines: &[u8],
     mut record: Option<&mut Record>,
 ) -> Result<u64, AppendError> {
-    file.append(&shared.root, lines, &mut |id, before| {
+    let appended = file.append(&shared.root, lines, &mut |id, before| {
         let Some(mut desk) = shared.desk_with(leave) else { return Go::Back };
         if let Some(record) = &mut record {
             (record.file, record.before) = (id, before);
             desk.keep(record);
         }
         Go::Ahead
-    })
+    });
+    if let Some(rotated) = file.take_rotated() {
+        shared.archive.note(rotated);
+    }
+    appended
 }
 
 /// How much of a file a batch may fill. What does not fit beside what is there goes to a fresh file, so it may fill that.

@@ -7,18 +7,36 @@ use std::os::fd::BorrowedFd;
 
 use crate::sys::open::{names, rename, unlink};
 
+/// What a compressed file's name ends with.
+pub const COMPRESSED: &str = ".zst";
+
+/// A rotated file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Elder {
+    /// 1 is the newest.
+    pub number: u32,
+    pub name: String,
+}
+
+impl Elder {
+    pub fn is_compressed(&self) -> bool {
+        self.name.ends_with(COMPRESSED)
+    }
+}
+
 /// The number of a rotated file of `current`: 1 is the newest. None: it is none.
 pub fn elder_number(current: &str, name: &str) -> Option<u32> {
     let digits = name.strip_prefix(current)?.strip_prefix('.')?;
+    let digits = digits.strip_suffix(COMPRESSED).unwrap_or(digits);
     let number: u32 = digits.parse().ok()?;
     // `0.log.+1` and `0.log.01` are somebody else's files.
     (number > 0 && number.to_string() == digits).then_some(number)
 }
 
 /// The rotated files of `current`, newest first.
-pub fn elders(dir: BorrowedFd<'_>, current: &str) -> io::Result<Vec<(u32, String)>> {
-    let mut found: Vec<_> =
-        names(dir)?.into_iter().filter_map(|name| Some((elder_number(current, &name)?, name))).collect();
+pub fn elders(dir: BorrowedFd<'_>, current: &str) -> io::Result<Vec<Elder>> {
+    let elder = |name: String| Some(Elder { number: elder_number(current, &name)?, name });
+    let mut found: Vec<_> = names(dir)?.into_iter().filter_map(elder).collect();
     found.sort_unstable();
     Ok(found)
 }
@@ -27,11 +45,12 @@ pub fn elders(dir: BorrowedFd<'_>, current: &str) -> io::Result<Vec<(u32, String
 /// has a name, and a second call goes on from there.
 pub fn rotate(dir: BorrowedFd<'_>, current: &str, keep: u32) -> io::Result<()> {
     let elders = elders(dir, current)?;
-    for (number, name) in elders.iter().rev() {
-        if *number >= keep {
-            forgive_missing(unlink(dir, name))?;
+    for elder in elders.iter().rev() {
+        let ending = if elder.is_compressed() { COMPRESSED } else { "" };
+        if elder.number >= keep {
+            forgive_missing(unlink(dir, &elder.name))?;
         } else {
-            forgive_missing(rename(dir, name, &format!("{current}.{}", number + 1)))?;
+            forgive_missing(rename(dir, &elder.name, &format!("{current}.{}{ending}", elder.number + 1)))?;
         }
     }
     if keep == 0 { unlink(dir, current) } else { rename(dir, current, &format!("{current}.1")) }
@@ -64,11 +83,15 @@ mod tests {
         }
         let open = open_root(&dir).unwrap();
         rotate(open.as_fd(), "0.log", 2).unwrap();
-        let left: Vec<_> = elders(open.as_fd(), "0.log").unwrap();
-        assert_eq!(left, [(1, "0.log.1".to_owned()), (2, "0.log.2".to_owned())]);
+        let left: Vec<_> = elders(open.as_fd(), "0.log").unwrap().into_iter().map(|elder| elder.name).collect();
+        assert_eq!(left, ["0.log.1", "0.log.2"]);
         assert_eq!(fs::read_to_string(dir.join("0.log.1")).unwrap(), "new");
         assert_eq!(fs::read_to_string(dir.join("0.log.2")).unwrap(), "one");
         assert!(dir.join("1.log.1").exists() && !dir.join("0.log").exists());
+        fs::rename(dir.join("0.log.2"), dir.join("0.log.2.zst")).unwrap();
+        fs::write(dir.join("0.log"), "newer").unwrap();
+        rotate(open.as_fd(), "0.log", 8).unwrap();
+        assert!(["0.log.1", "0.log.2", "0.log.3.zst"].iter().all(|name| dir.join(name).exists()));
         fs::remove_dir_all(dir).unwrap();
     }
 
@@ -78,5 +101,6 @@ mod tests {
             assert_eq!(elder_number("0.log", name), None, "{name}");
         }
         assert_eq!(elder_number("0.log", "0.log.12"), Some(12));
+        assert_eq!(elder_number("0.log", "0.log.2.zst"), Some(2));
     }
 }

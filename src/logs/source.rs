@@ -6,18 +6,19 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::SystemTime;
 
 use memchr::{memchr, memrchr};
 
 use crate::model::logframe::{LogRecord, LogStream};
 use crate::model::spec::LogFormat;
 use crate::model::time::Wall;
-use crate::sys::open::{open_dir, open_read};
+use crate::sys::open::{nameless, open_dir, open_read};
 
 use super::file::{LogDir, Place};
 use super::format::{PIECE_MAX, STAMP_LEN, is_event_stamp, parse_line, parse_stamp};
 use super::record::FileId;
-use super::rotate::{elder_number, elders};
+use super::rotate::{COMPRESSED, elder_number, elders};
 
 /// One log to read.
 #[derive(Debug, Clone)]
@@ -61,7 +62,42 @@ pub struct Reader {
 struct Current {
     file: File,
     id: FileId,
+    /// Of the compressed file that this one was made of.
+    packed: Option<SystemTime>,
     offset: u64,
+}
+
+/// A file of a log, as it stands in the directory.
+struct Found {
+    file: File,
+    id: FileId,
+    /// When it was written last, which compression does not change.
+    modified: SystemTime,
+    packed: bool,
+}
+
+impl Found {
+    fn open(dir: BorrowedFd<'_>, name: &str, packed: bool) -> io::Result<Self> {
+        let file = open_read(dir, name)?;
+        let seen = file.metadata()?;
+        Ok(Self { id: FileId { dev: seen.dev(), ino: seen.ino() }, modified: seen.modified()?, file, packed })
+    }
+
+    /// The same lines, under whatever name, compressed meanwhile or not.
+    fn is(&self, id: FileId, modified: SystemTime) -> bool {
+        self.id == id || self.packed && self.modified == modified
+    }
+
+    /// At its beginning. What is compressed is unpacked into a file without a name, beside it.
+    fn unpack(self, dir: Option<&OwnedFd>) -> io::Result<Current> {
+        let Self { file, id, modified, packed } = self;
+        let (Some(dir), true) = (dir, packed) else { return Ok(Current { file, id, packed: None, offset: 0 }) };
+        let mut plain = nameless(dir.as_fd())?;
+        match zstd::stream::copy_decode(&file, &mut plain) {
+            // What comes before the place where it is broken is there.
+            Ok(()) | Err(_) => Ok(Current { file: plain, id, packed: Some(modified), offset: 0 }),
+        }
+    }
 }
 
 impl Reader {
@@ -69,7 +105,7 @@ impl Reader {
     pub fn open(root: &LogDir, log: Log) -> io::Result<Self> {
         let mut reader = Self { log, dir: None, file: None, held: Vec::new(), start: 0, last_at: Wall(0) };
         if reader.attach(root)? {
-            reader.file = reader.chain()?.pop();
+            reader.file = reader.oldest()?;
         }
         Ok(reader)
     }
@@ -114,16 +150,20 @@ impl Reader {
 
     /// The files of this log by name, newest first, each once. Looked at in the order in which rotation does not pass
     /// them: a file moves to a name that is looked at later, so none is missed.
-    fn chain(&mut self) -> io::Result<Vec<Current>> {
-        let (Some(dir), Place::Kept { file: name, .. }) = (&self.dir, &self.log.place) else {
-            return Ok(self.file.take().into_iter().collect());
-        };
-        let oldest = elders(dir.as_fd(), name)?.last().map_or(0, |(number, _)| *number);
-        let mut found: Vec<Current> = Vec::new();
+    fn chain(&self) -> io::Result<Vec<Found>> {
+        let (Some(dir), Place::Kept { file: name, .. }) = (&self.dir, &self.log.place) else { return Ok(Vec::new()) };
+        let oldest = elders(dir.as_fd(), name)?.last().map_or(0, |elder| elder.number);
+        let mut found: Vec<Found> = Vec::new();
         for number in 0..=oldest + 1 {
             let name = if number == 0 { name.clone() } else { format!("{name}.{number}") };
-            match open_read(dir.as_fd(), &name).and_then(current) {
-                Ok(file) if found.iter().all(|known| known.id != file.id) => found.push(file),
+            let opened = match Found::open(dir.as_fd(), &name, false) {
+                Err(e) if e.kind() == ErrorKind::NotFound && number > 0 => {
+                    Found::open(dir.as_fd(), &format!("{name}{COMPRESSED}"), true)
+                }
+                opened => opened,
+            };
+            match opened {
+                Ok(file) if found.iter().all(|known| !file.is(known.id, known.modified)) => found.push(file),
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) => return Err(e),
@@ -132,12 +172,22 @@ impl Reader {
         Ok(found)
     }
 
+    fn oldest(&mut self) -> io::Result<Option<Current>> {
+        match &self.log.place {
+            Place::Outside { .. } => Ok(self.file.take()),
+            Place::Kept { .. } => self.chain()?.pop().map(|found| found.unpack(self.dir.as_ref())).transpose(),
+        }
+    }
+
     /// Goes to where the last `count` lines wanted begin, and returns how many there are from here on. Lines older than
     /// `since` end the search. Pieces of one line count as one.
     pub fn seek_last(&mut self, count: u64, wanted: Wanted) -> io::Result<u64> {
-        let files = self.chain()?;
         let mut search = Search { format: self.log.format, raw: self.log.raw_stream, wanted, count, found: 0 };
-        for mut file in files {
+        if let (Place::Outside { .. }, Some(file)) = (&self.log.place, &mut self.file) {
+            file.offset = search.back(&file.file)?;
+        }
+        for found in self.chain()? {
+            let mut file = found.unpack(self.dir.as_ref())?;
             let begin = search.back(&file.file)?;
             let stop = begin > 0;
             file.offset = begin;
@@ -230,11 +280,12 @@ impl Reader {
             return Ok(false);
         }
         let Some(dir) = &self.dir else { return self.fill() };
-        let Some(id) = self.file.as_ref().map(|current| current.id) else {
-            self.file = self.chain()?.pop();
+        let Some(Current { id, packed, file, .. }) = &self.file else {
+            self.file = self.oldest()?;
             return Ok(self.file.is_some());
         };
         let Place::Kept { file: name, .. } = &self.log.place else { return Ok(false) };
+        let (id, modified) = (*id, packed.map_or_else(|| file.metadata().and_then(|seen| seen.modified()), Ok)?);
         match open_read(dir.as_fd(), name).and_then(current) {
             Ok(newest) if newest.id == id => return Ok(false),
             Ok(_) => {}
@@ -253,7 +304,7 @@ impl Reader {
             return Ok(true);
         }
         let mut files = self.chain()?;
-        let next = match files.iter().position(|file| file.id == id) {
+        let next = match files.iter().position(|file| file.is(id, modified)) {
             Some(0) => return Ok(false),
             Some(place) => files.swap_remove(place - 1),
             // It was removed while it was read. The oldest that is left is the nearest.
@@ -262,14 +313,14 @@ impl Reader {
                 None => return Ok(false),
             },
         };
-        self.file = Some(next);
+        self.file = Some(next.unpack(self.dir.as_ref())?);
         Ok(true)
     }
 }
 
 fn current(file: File) -> io::Result<Current> {
     let seen = file.metadata()?;
-    Ok(Current { file, id: FileId { dev: seen.dev(), ino: seen.ino() }, offset: 0 })
+    Ok(Current { file, id: FileId { dev: seen.dev(), ino: seen.ino() }, packed: None, offset: 0 })
 }
 
 /// The time, stream and continuation of a line, from its beginning.

@@ -69,6 +69,46 @@ fn a_reader_left_behind_by_rotations_misses_nothing() {
     fs::remove_dir_all(dir).unwrap();
 }
 
+/// As `archive` does it.
+fn pack(dir: &Path, number: u32) {
+    let plain = dir.join(format!("api/0.log.{number}"));
+    let packed = dir.join(format!("api/0.log.{number}.zst"));
+    let modified = fs::metadata(&plain).unwrap().modified().unwrap();
+    fs::write(&packed, zstd::encode_all(&fs::read(&plain).unwrap()[..], 3).unwrap()).unwrap();
+    fs::File::options().write(true).open(packed).unwrap().set_modified(modified).unwrap();
+    fs::remove_file(plain).unwrap();
+}
+
+#[test]
+fn compressed_files_are_read_like_others_and_one_may_be_compressed_while_it_is_read() {
+    let dir = scratch("packed");
+    for n in 0..4 {
+        append(&dir, n * 2, LogStream::Out, &format!("{n}a\n{n}b\n"));
+        turn(&dir);
+    }
+    append(&dir, 20, LogStream::Out, "now\n");
+    let root = LogDir::open(&dir).unwrap();
+    let mut behind = Reader::open(&root, log()).unwrap();
+    assert_eq!(behind.next_record(&root).unwrap().unwrap().bytes, b"0a");
+    for number in 2..=4 {
+        pack(&dir, number);
+    }
+    let mut reader = Reader::open(&root, log()).unwrap();
+    let all = ["0a", "0b", "1a", "1b", "2a", "2b", "3a", "3b", "now"];
+    assert_eq!(texts(&mut reader, &root), all);
+    assert_eq!(texts(&mut behind, &root), all[1..]);
+    let mut last = Reader::open(&root, log()).unwrap();
+    assert_eq!(last.seek_last(5, Wanted::default()).unwrap(), 5);
+    turn(&dir);
+    assert_eq!(texts(&mut last, &root), all[4..]);
+    // One that is broken is read as far as it goes.
+    let packed = dir.join("api/0.log.4.zst");
+    fs::write(&packed, &fs::read(&packed).unwrap()[..10]).unwrap();
+    let mut reader = Reader::open(&root, log()).unwrap();
+    assert!(texts(&mut reader, &root).ends_with(&all[4..].iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()));
+    fs::remove_dir_all(dir).unwrap();
+}
+
 #[test]
 fn a_flushed_log_is_read_from_its_new_beginning() {
     let dir = scratch("flushed");

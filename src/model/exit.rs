@@ -16,7 +16,7 @@ pub enum Exit {
         signal: Signal,
         core_dumped: bool,
     },
-    /// Nobody was left to hear the status: the holder had been replaced.
+    /// Nobody was left to hear the status: the holder had been killed.
     Unknown,
 }
 
@@ -28,6 +28,8 @@ pub enum Reason {
     Exit,
     /// A signal that stead did not send.
     Signal,
+    /// Nobody heard how: the holder had been killed, and the kernel is older than 6.15.
+    Unknown,
     /// The kernel killed it at `memory_max`.
     Oom,
     /// Replaced because it was over `max_memory_restart`.
@@ -51,6 +53,7 @@ impl Reason {
         match self {
             Reason::Exit => "exit",
             Reason::Signal => "signal",
+            Reason::Unknown => "unknown",
             Reason::Oom => "oom",
             Reason::Memory => "memory",
             Reason::Stopped => "stopped",

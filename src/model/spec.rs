@@ -176,6 +176,22 @@ pub struct LogSettings {
     pub max_size: Bytes,
     /// How many rotated files are kept beside the current one.
     pub max_files: u32,
+    /// Rotated files are compressed, but for the newest.
+    #[serde(default = "yes")]
+    pub compress: bool,
+    /// Of all log files of the app together: over it the oldest rotated ones go. 0: no limit.
+    #[serde(default = "max_total")]
+    pub max_total: Bytes,
+}
+
+/// For what was saved before there was the key.
+fn yes() -> bool {
+    true
+}
+
+/// The same.
+fn max_total() -> Bytes {
+    Bytes(1 << 30)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

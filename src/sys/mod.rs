@@ -18,6 +18,7 @@ pub mod memory;
 pub mod open;
 pub mod pidfd;
 pub mod pipe;
+pub mod priority;
 pub mod proc_net;
 pub mod quickack;
 pub mod rlimit;
@@ -25,6 +26,21 @@ pub mod signal;
 pub mod socket;
 pub mod stream;
 pub mod timer;
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz {
+    //! Doors for `crate::fuzz`.
+
+    /// What procfs and cgroupfs say.
+    pub fn kernel_files(text: &str) {
+        use super::cgroup::parse;
+        let _ = (parse::keyed(text), parse::key(text, "oom_kill"), parse::number(text), parse::pids(text));
+        let _ = (parse::unified_path(text), parse::mounts(text));
+        for line in text.lines() {
+            super::proc_net::parse_for_fuzzing(line);
+        }
+    }
+}
 
 // The unwinder of a build that never unwinds: linked in, it costs some pages of the file; as libgcc_s.so it is one more
 // library to map at every start, whose constructor asks the CPU what it is, which a virtual machine traps each time:

@@ -97,6 +97,16 @@ pub fn open_read(dir: BorrowedFd<'_>, path: &str) -> io::Result<File> {
     Ok(File::from(beneath(dir, path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, 0)?))
 }
 
+/// Makes a file for writing. EEXIST if there is one.
+pub fn create_new(dir: BorrowedFd<'_>, path: &str) -> io::Result<File> {
+    Ok(File::from(beneath(dir, path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, 0o600)?))
+}
+
+/// A file without a name, which is gone with its last descriptor.
+pub fn nameless(dir: BorrowedFd<'_>) -> io::Result<File> {
+    Ok(File::from(beneath(dir, ".", OFlag::O_RDWR | OFlag::O_TMPFILE, 0o600)?))
+}
+
 pub fn make_dir(dir: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<()> {
     Ok(mkdirat(dir, name, Mode::from_bits_truncate(mode))?)
 }

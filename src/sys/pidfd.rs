@@ -13,7 +13,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     Code(i32),
-    Signal { signal: i32, core_dumped: bool },
+    Signal {
+        signal: i32,
+        core_dumped: bool,
+    },
+    /// Somebody else has reaped it, and the kernel does not tell how it ended.
+    Unknown,
 }
 
 /// A pidfd for a process that the caller knows to be the one it means.
@@ -51,10 +56,69 @@ pub fn signal_group(leader: i32, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(-leader, signal) }.into()).map(drop)
 }
 
-/// How a child ended, if it has. It stays a zombie, so its pid and its /proc entry stay what they are.
+/// How a process ended, if it has. A child stays a zombie, so its pid and its /proc entry stay what they are.
 pub fn peek(pidfd: BorrowedFd<'_>) -> io::Result<Option<Exit>> {
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    Ok(wait(libc::P_PIDFD, pidfd.as_raw_fd() as c_uint, flags)?.map(|(_, exit)| exit))
+    match wait(libc::P_PIDFD, pidfd.as_raw_fd() as c_uint, flags) {
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(end_of_stranger(pidfd)),
+        child => Ok(child?.map(|(_, exit)| exit)),
+    }
+}
+
+/// How a process ended that is somebody else's child, if it has. Read while it is a zombie; after that the kernel tells
+/// since 6.15, and before nobody does.
+fn end_of_stranger(pidfd: BorrowedFd<'_>) -> Option<Exit> {
+    if !wait_for_end(pidfd, 0) {
+        return None;
+    }
+    Some(zombie_exit(pidfd).or_else(|| reaped_exit(pidfd)).unwrap_or(Exit::Unknown))
+}
+
+/// Field 52 of /proc/PID/stat, the wait status of a zombie (proc_pid_stat(5); for root).
+fn zombie_exit(pidfd: BorrowedFd<'_>) -> Option<Exit> {
+    let pid = pid_of(pidfd)?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace();
+    if fields.next()? != "Z" {
+        return None;
+    }
+    let status = fields.nth(48)?.parse().ok()?;
+    // The number was still its own when that was read.
+    pid_of(pidfd).map(|_| decode(status))
+}
+
+/// What the kernel remembers of a process that was reaped (pidfd_info of linux/pidfd.h, PIDFD_INFO_EXIT, Linux 6.15).
+fn reaped_exit(pidfd: BorrowedFd<'_>) -> Option<Exit> {
+    const INFO_EXIT: u64 = 1 << 3;
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        ids: [u32; 11],
+        exit_code: i32,
+    }
+    nix::ioctl_readwrite!(get_info, 0xff, 11, Info);
+    let mut info = Info { mask: INFO_EXIT, ..Info::default() };
+    // SAFETY: the kernel fills in as much of the struct as its size says, which is in the request's number.
+    unsafe { get_info(pidfd.as_raw_fd(), &raw mut info) }.ok()?;
+    (info.mask & INFO_EXIT != 0).then(|| decode(info.exit_code))
+}
+
+/// A wait status (wait(2)).
+fn decode(status: c_int) -> Exit {
+    if libc::WIFSIGNALED(status) {
+        return Exit::Signal { signal: libc::WTERMSIG(status), core_dumped: libc::WCOREDUMP(status) };
+    }
+    Exit::Code(libc::WEXITSTATUS(status))
+}
+
+/// The pid of a process that has not been reaped, as this pid namespace has it (proc_pid_fdinfo(5)).
+pub fn pid_of(pidfd: BorrowedFd<'_>) -> Option<i32> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()?;
+    (pid > 0).then_some(pid)
 }
 
 /// Waits until a process has ended, but not longer than that.
@@ -63,7 +127,7 @@ pub fn wait_for_end(pidfd: BorrowedFd<'_>, limit_ms: u16) -> bool {
     matches!(poll(&mut fds, PollTimeout::from(limit_ms)), Ok(1))
 }
 
-/// How a child ended, if it has; nothing is left of it.
+/// How a child ended, if it has; nothing is left of it. ECHILD for a process that is somebody else's child.
 pub fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<Exit>> {
     Ok(wait(libc::P_PIDFD, pidfd.as_raw_fd() as c_uint, libc::WEXITED | libc::WNOHANG)?.map(|(_, exit)| exit))
 }
@@ -125,6 +189,35 @@ mod tests {
         assert_eq!(reap(pidfd.as_fd()).unwrap(), Some(end));
         assert_eq!(send_signal(pidfd.as_fd(), 15).unwrap_err().raw_os_error(), Some(libc::ESRCH));
         assert!(child.wait().is_err(), "there is nothing left to wait for");
+    }
+
+    /// A grandchild, whose parent reaps it when told to.
+    #[test]
+    fn the_end_of_somebody_elses_child_is_known_while_it_is_a_zombie_and_from_linux_6_15_on_after_that() {
+        use std::io::{BufRead, BufReader, Write};
+        use std::process::Stdio;
+        let script = "import os, sys\npid = os.fork()\nif not pid: os._exit(42 if sys.stdin.readline() else 1)\n\
+             print(pid, flush=True)\nos.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)\n\
+             print('dead', flush=True)\nsys.stdin.readline()\nos.waitpid(pid, 0)\nprint('gone', flush=True)\nsys.stdin.readline()";
+        let mut parent = std::process::Command::new("python3");
+        let mut parent = parent.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (mut to, mut from) = (parent.stdin.take().unwrap(), BufReader::new(parent.stdout.take().unwrap()).lines());
+        let pid = from.next().unwrap().unwrap().parse().unwrap();
+        let pidfd = open(pid).unwrap();
+        assert_eq!((peek(pidfd.as_fd()).unwrap(), pid_of(pidfd.as_fd())), (None, Some(pid)));
+        writeln!(to, "end").unwrap();
+        assert_eq!(from.next().unwrap().unwrap(), "dead");
+        assert_eq!(peek(pidfd.as_fd()).unwrap(), Some(Exit::Code(42)));
+        writeln!(to, "reap").unwrap();
+        assert_eq!(from.next().unwrap().unwrap(), "gone");
+        let end = peek(pidfd.as_fd()).unwrap().unwrap();
+        let release = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();
+        let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
+        let version = (numbers.next().unwrap(), numbers.next().unwrap());
+        assert_eq!(end, if version >= (6, 15) { Exit::Code(42) } else { Exit::Unknown });
+        assert_eq!(pid_of(pidfd.as_fd()), None);
+        drop(to);
+        parent.wait().unwrap();
     }
 
     #[test]

@@ -72,6 +72,11 @@ fn parse(line: &str) -> Option<Line> {
     })
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn parse_for_fuzzing(line: &str) {
+    let _ = parse(line);
+}
+
 fn parse_end(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     Some(SocketAddr::new(parse_address(address)?, u16::from_str_radix(port, 16).ok()?))

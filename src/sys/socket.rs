@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, setsockopt,
     sockopt,
@@ -108,15 +109,23 @@ pub fn bind_datagram(path: &Path) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Sends one datagram to a path, or to an abstract name if it begins with `@`, as in systemd's NOTIFY_SOCKET.
-pub fn send_datagram(to: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fd = socket::socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+/// A non-blocking socket for datagrams to a path, or to an abstract name if it begins with `@`, as in systemd's
+/// NOTIFY_SOCKET.
+pub fn connect_datagram(to: &Path) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
     let address = match to.as_os_str().as_bytes() {
         [b'@', name @ ..] => UnixAddr::new_abstract(name)?,
         _ => UnixAddr::new(to)?,
     };
-    socket::sendto(fd.as_raw_fd(), bytes, &address, MsgFlags::MSG_NOSIGNAL)?;
-    Ok(())
+    socket::connect(fd.as_raw_fd(), &address)?;
+    Ok(fd)
+}
+
+/// Waits until something can be sent, but not longer than that.
+pub fn wait_for_room(socket: BorrowedFd<'_>, limit_ms: u16) -> bool {
+    let mut fds = [PollFd::new(socket, PollFlags::POLLOUT)];
+    matches!(poll(&mut fds, PollTimeout::from(limit_ms)), Ok(1))
 }
 
 /// Who is at the other end of a connected socket, as of when it connected.
@@ -183,7 +192,7 @@ mod tests {
     fn a_datagram_says_who_sent_it() {
         let path = std::env::temp_dir().join(format!("stead-notify-{}", std::process::id()));
         let socket = bind_datagram(&path).unwrap();
-        send_datagram(&path, b"READY=1").unwrap();
+        send(connect_datagram(&path).unwrap().as_fd(), b"READY=1", &[]).unwrap();
         let mut buffer = [0; 64];
         let received = receive(socket.as_fd(), &mut buffer).unwrap();
         std::fs::remove_file(&path).unwrap();

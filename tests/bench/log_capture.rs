@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use stead::logs::archive::HostCap;
 use stead::logs::capture::{Capture, Clock, Report, Reporter, Settings, Stream, StreamKey};
 use stead::logs::file::{Place, Target};
 use stead::logs::record::{InMemory, Record};
@@ -80,7 +81,7 @@ fn run(name: &str, apps: usize, lines: usize) {
     let report: Reporter = Arc::new(move |report| drop(sender.send(report)));
     let trash = Trash::private().expect("a pipe");
     let store = Box::new(InMemory(Record::IDLE));
-    let settings = Settings { store, trash, clock, report, log_stall: Duration::from_secs(1) };
+    let settings = Settings { store, trash, clock, report, log_stall: Duration::from_secs(1), host_cap: HostCap::None };
     let capture = Capture::start(&dir, settings, Vec::new()).expect("the capture thread");
     let mut writers = Vec::new();
     for app in 0..apps {
@@ -88,7 +89,14 @@ fn run(name: &str, apps: usize, lines: usize) {
         nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).expect("a blocking pipe");
         let place =
             Place::Kept { app: AppName::parse(&format!("app{app}")).expect("a name"), file: "0.log".into(), gid: None };
-        let target = Arc::new(Target { place, format: LogFormat::Cri, max_size: 0, max_files: 0 });
+        let target = Arc::new(Target {
+            place,
+            format: LogFormat::Cri,
+            max_size: 0,
+            max_files: 0,
+            compress: false,
+            max_total: 0,
+        });
         let key = StreamKey(app as u64);
         capture.add(Stream { key, pipe: read, stream: LogStream::Out, label: format!("app{app}/0"), target });
         let mut command = Command::new(std::env::current_exe().expect("our own path"));

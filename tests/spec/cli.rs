@@ -318,25 +318,27 @@ fn help_fits_a_screen() {
     Usage: stead [OPTIONS] <COMMAND>
 
     Commands:
-      start     Start an app: a file, a script, a program, a command line, or one that is known
-      stop      Stop gracefully; the app stays known
-      restart   Replace what runs, a few at a time; start what is down [alias: reload]
-      delete    Stop apps and forget them
-      kill      Kill everything of an instance at once (SIGKILL); it stays down
-      signal    Send a signal to the main process
-      scale     Change how many instances an app has
-      list      Show what runs [aliases: ls, status]
-      show      Show everything about an app
-      logs      Show what apps write
-      flush     Empty log files
-      reset     Set counters and back-off to zero; what is errored becomes stopped
-      check     Check a config file
-      plan      Show what starting a config file would do
-      init      Write a stead.toml to begin with
-      doctor    Look for what is wrong with this host
-      upgrade   Replace stead itself by the programs on disk; every app runs on
-      shutdown  Stop every app, then stead itself; the next start brings them back
-      help      Explain a command, or the exit codes
+      start      Start an app: a file, a script, a program, a command line, or one that is known
+      stop       Stop gracefully; the app stays known
+      restart    Replace what runs, a few at a time; start what is down [alias: reload]
+      delete     Stop apps and forget them
+      kill       Kill everything of an instance at once (SIGKILL); it stays down
+      signal     Send a signal to the main process
+      scale      Change how many instances an app has
+      list       Show what runs [aliases: ls, status]
+      show       Show everything about an app
+      logs       Show what apps write
+      flush      Empty log files
+      reset      Set counters and back-off to zero; what is errored becomes stopped
+      check      Check a config file
+      plan       Show what starting a config file would do
+      init       Write a stead.toml to begin with
+      doctor     Look for what is wrong with this host
+      save       Keep under a name what runs now and how; a boot needs no save [alias: dump]
+      resurrect  Bring up again what was up when it was saved
+      upgrade    Replace stead itself by the programs on disk; every app runs on
+      shutdown   Stop every app, then stead itself; the next start brings them back
+      help       Explain a command, or the exit codes
 
     Options:
       -h, --help     Print help (see more with '--help')

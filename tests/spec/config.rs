@@ -605,7 +605,7 @@ fn every_key_of_the_table_is_written_where_it_says_something() {
          restart_delay = \"1s\"\nmax_restarts = 1\nmin_uptime = \"2s\"\nmemory_max = \"2G\"\n\
          memory_swap_max = \"1M\"\nmax_memory_restart = \"1G\"\ncpu_max = \"50%\"\ncpu_weight = 50\ntasks_max = 9\n\
          nice = 1\noom_score_adj = 1\numask = \"077\"\nlog_format = \"raw\"\nout_file = \"o\"\nerror_file = \"e\"\n\
-         log_max_size = \"1M\"\nlog_max_files = 1\nenv = { A = \"1\" }\nrlimits = { core = 0 }",
+         log_max_size = \"1M\"\nlog_max_files = 1\nlog_compress = false\nlog_max_total = \"5M\"\nenv = { A = \"1\" }\nrlimits = { core = 0 }",
     );
     let written: Vec<_> = to_raw(&spec).into_iter().map(|(key, _)| key).collect();
     let known: Vec<_> = keys::all().map(|key| key.name).filter(|name| *name != "profile").collect();

@@ -66,6 +66,8 @@ pub fn spec(name: &str) -> AppSpec {
             error_file: None,
             max_size: Bytes(64 << 20),
             max_files: 8,
+            compress: true,
+            max_total: Bytes(1 << 30),
         },
     }
 }

@@ -100,6 +100,7 @@ fn kills() -> usize {
 #[test]
 fn nothing_is_lost_while_the_daemon_is_killed_again_and_again_under_load() {
     under_load(
+        &Stead::new(),
         |stead| {
             replace_daemon(stead);
         },
@@ -110,6 +111,7 @@ fn nothing_is_lost_while_the_daemon_is_killed_again_and_again_under_load() {
 #[test]
 fn nothing_is_lost_while_stead_is_upgraded_again_and_again_under_load() {
     under_load(
+        &Stead::new(),
         |stead| {
             let before = (holder(stead), daemon(stead));
             stead.run(&["upgrade"]).ok();
@@ -120,17 +122,16 @@ fn nothing_is_lost_while_stead_is_upgraded_again_and_again_under_load() {
     );
 }
 
-/// The pid of the holder, which its lock file has.
-fn holder(stead: &Stead) -> i32 {
-    fs::read_to_string(stead.path("run/lock")).unwrap().trim().parse().unwrap()
+/// The pid of the holder, which its lock file has; 0 while it is being written.
+pub fn holder(stead: &Stead) -> i32 {
+    fs::read_to_string(stead.path("run/lock")).unwrap().trim().parse().unwrap_or(0)
 }
 
-/// Has this happen again and again while requests are answered, lines are written and an app crashes.
+/// Has this happen again and again to a stead while requests are answered, lines are written and an app crashes.
 #[track_caller]
-fn under_load(event: impl Fn(&Stead), times: usize) {
-    let stead = Stead::new();
+pub fn under_load(stead: &Stead, event: impl Fn(&Stead), times: usize) {
     let port = free_port();
-    App::server("web", port, &[]).instances(2).start(&stead);
+    App::server("web", port, &[]).instances(2).start(stead);
     let logger = program("logger");
     for number in 0..4 {
         let (name, tag) = (format!("log{number}"), format!("tag=T{number}"));
@@ -146,9 +147,9 @@ fn under_load(event: impl Fn(&Stead), times: usize) {
     let load = Load::begin("fresh", port, &["rate=500"]);
     for _ in 0..times {
         // A daemon that dies at once is started again after a while only.
-        let restarts = restarts_of(&stead, "crash/0");
+        let restarts = restarts_of(stead, "crash/0");
         stead.wait("crash/0", "restarted a few times more", |row| row["restarts"].as_u64() > Some(restarts + 5));
-        event(&stead);
+        event(stead);
     }
     load.end().nothing_lost();
     let after: Vec<i32> = steady.iter().map(|name| stead.pid(name)).collect();
@@ -157,7 +158,7 @@ fn under_load(event: impl Fn(&Stead), times: usize) {
     stead.run(&["stop", "all"]).ok();
 
     // Every crash was said once: each run that was started has ended, and no run twice.
-    let ended = said_of_runs(&stead, "crash", ": exited (");
+    let ended = said_of_runs(stead, "crash", ": exited (");
     assert!(ended.len() > 3, "{ended:?}");
     assert!(ended.values().all(|times| *times == 1), "{ended:?}");
     let runs: Vec<u64> =
@@ -166,7 +167,7 @@ fn under_load(event: impl Fn(&Stead), times: usize) {
     assert_eq!(last - first + 1, runs.len() as u64, "an exit went unnoticed: {runs:?}");
     for number in 0..4 {
         let mut next = 0;
-        for line in log_lines(&stead, &format!("log{number}")) {
+        for line in log_lines(stead, &format!("log{number}")) {
             let counted = line.split(' ').nth(1).and_then(|word| word.parse::<u64>().ok());
             assert_eq!((line.len(), counted), (99, Some(next)), "log{number}: {line:?}");
             next += 1;

@@ -154,11 +154,17 @@ impl Harness {
         }
     }
 
+    /// The next that is not about descriptors.
     fn systemd_hears(&self) -> String {
-        assert!(readable(self.systemd.as_fd(), PollTimeout::from(PATIENCE)));
-        let mut buffer = [0; 64];
-        let received = socket::receive(self.systemd.as_fd(), &mut buffer).unwrap();
-        String::from_utf8(buffer[..received.len].to_vec()).unwrap()
+        loop {
+            assert!(readable(self.systemd.as_fd(), PollTimeout::from(PATIENCE)));
+            let mut buffer = [0; 512];
+            let received = socket::receive(self.systemd.as_fd(), &mut buffer).unwrap();
+            let text = String::from_utf8(buffer[..received.len].to_vec()).unwrap();
+            if !text.starts_with("FDSTORE") {
+                return text;
+            }
+        }
     }
 
     /// Runs a shell script to its end and returns what it printed.
@@ -494,7 +500,8 @@ fn stored_fds_outlive_the_daemon_and_the_notify_socket_is_among_them() {
     assert_eq!(t.hear().0, Message::Fetched { name: "runtime".into(), found: false });
     t.ask(&Request::Fetch { name: NOTIFY.into() });
     let (_, fds) = t.hear();
-    socket::send_datagram(&t.dir.join("run/notify"), b"READY=1").unwrap();
+    let notify = socket::connect_datagram(&t.dir.join("run/notify")).unwrap();
+    socket::send(notify.as_fd(), b"READY=1", &[]).unwrap();
     let received = socket::receive(fds[0].as_fd(), &mut [0; 64]).unwrap();
     assert_eq!(received.sender.unwrap().pid, std::process::id() as i32);
     t.finish();
@@ -536,7 +543,7 @@ fn a_holder_that_becomes_a_newer_one_keeps_its_pid_its_children_and_every_fd() {
         (t.link, t.daemon_pid, t._to_stand_in) = (link, daemon_pid, to_stand_in);
         assert!(matches!(t.hear().0, Message::Hello { .. }));
         t.ask(&Request::Serving);
-        assert_eq!(t.systemd_hears(), "READY=1");
+        assert_eq!(t.systemd_hears(), "READY=1\nSTATUS=1 process kept running");
         t.ask(&Request::Inventory);
         let Message::Inventory { rows, stored, .. } = t.hear().0 else { panic!("no inventory") };
         let states: Vec<_> = rows.iter().map(|row| (row.token, row.state)).collect();
@@ -562,7 +569,7 @@ fn signals_to_the_holder_become_wishes_and_systemd_is_told() {
     let mut t = Harness::start("signals");
     let holder = Pid::from_raw(t.holder.id() as i32);
     t.ask(&Request::Serving);
-    assert_eq!(t.systemd_hears(), "READY=1");
+    assert_eq!(t.systemd_hears(), "READY=1\nSTATUS=0 processes kept running");
     kill(holder, Signal::SIGTERM).unwrap();
     assert_eq!(t.hear().0, Message::Terminate);
     assert_eq!(t.systemd_hears(), "STOPPING=1");

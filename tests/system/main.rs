@@ -3,7 +3,9 @@
 
 mod adoption;
 mod bad_input;
+mod boot;
 mod draining;
+mod fd_store;
 mod holder;
 mod kept_alive;
 mod limits;

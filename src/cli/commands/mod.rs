@@ -9,6 +9,7 @@ mod init;
 mod list;
 mod logs;
 mod plan;
+mod save;
 mod scale;
 mod show;
 mod shutdown;
@@ -45,6 +46,8 @@ pub async fn run(session: &Session, verb: Verb) -> Result {
         Verb::Plan(args) => plan::run(session, &args).await,
         Verb::Init => init::run(session),
         Verb::Doctor(args) => doctor::run(session, args.json).await,
+        Verb::Save(args) => save::save(session, &args.name).await,
+        Verb::Resurrect(args) => save::resurrect(session, &args.name).await,
         Verb::Upgrade => upgrade::run(session).await,
         Verb::Shutdown => shutdown::run(session).await,
         Verb::Help(args) => help::run(args.topic.as_deref()),

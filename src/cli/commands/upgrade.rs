@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::exit::{Code, Failure, Result};
-use super::super::launch;
 use super::super::session::Session;
+use crate::model::status::Measure;
 
 /// From the request to the end of the daemon that took it.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -16,7 +16,8 @@ pub(super) async fn run(session: &Session) -> Result {
         let text = "stead was not replaced: the end of its log says why; nothing was touched".to_owned();
         return Err(Failure::new(Code::Failed, text));
     }
-    launch::connect(&session.paths).await?;
+    // An answer, which shows that it is the successor who is connected to.
+    session.ask("upgrade", async |client| client.list(&[], Measure::Nothing).await).await?;
     session.talk.note("stead runs from the programs on disk now; no app was touched");
     Ok(())
 }

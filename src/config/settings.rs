@@ -1,0 +1,117 @@
+//! stead.toml: what the daemon itself is told.
+//! Owns: its keys and defaults.
+//! Never: reads a file. What is wrong is said; what is right in the same file counts, and the rest is as usual: a slip in
+//! a file must not keep a daemon from looking after its apps.
+
+use super::error::{Errors, Fault, nearest};
+use super::parse::{entries, syntax_faults};
+use super::raw::Value;
+use super::source::Source;
+use crate::model::quantity::Bytes;
+
+use toml::de::DeTable;
+
+/// How much of something there may be at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// 0: no limit.
+    Bytes(Bytes),
+    /// Of the whole, 1 to 100.
+    Percent(u8),
+}
+
+impl Share {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim().strip_suffix('%') {
+            Some(digits) => match digits.trim().parse() {
+                Ok(percent @ 1..=100) => Ok(Share::Percent(percent)),
+                _ => Err(format!("\"{text}\" is not a share of the disk")),
+            },
+            None => Bytes::parse(text).map(Share::Bytes).map_err(|error| error.problem),
+        }
+    }
+}
+
+/// What stead.toml says, or would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// For the rotated files of all logs together; the whole is the file system that they are on.
+    pub log_max_total: Share,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { log_max_total: Share::Percent(10) }
+    }
+}
+
+const KEYS: [&str; 1] = ["log_max_total"];
+
+/// What a file says, and what is wrong with it.
+pub fn parse_settings(source: &Source) -> (Settings, Option<Errors>) {
+    let mut settings = Settings::default();
+    let (document, errors) = DeTable::parse_recoverable(source.text());
+    if !errors.is_empty() {
+        return (settings, Errors::place(syntax_faults(source.text(), &errors), Some(source)));
+    }
+    let mut faults = Vec::new();
+    for entry in entries(document.get_ref()) {
+        let mut fault = |problem: String, mend: &str| {
+            faults.push(Fault::new(entry.node.span.clone(), problem, mend).key(entry.key.as_str()));
+        };
+        match (entry.key.as_str(), &entry.node.value) {
+            ("log_max_total", Value::Str(text)) => match Share::parse(text) {
+                Ok(share) => settings.log_max_total = share,
+                Err(problem) => fault(problem, SHARE),
+            },
+            ("log_max_total", Value::Int(0)) => settings.log_max_total = Share::Bytes(Bytes(0)),
+            ("log_max_total", other) => fault(format!("must be a size, not {}", other.type_name()), SHARE),
+            ("app", _) => {
+                fault("apps do not stand in stead.toml".to_owned(), "put them into a file of apps.d beside it")
+            }
+            (key, _) => {
+                let mend = match nearest(key, KEYS) {
+                    Some(meant) => format!("did you mean \"{meant}\"?"),
+                    None => format!("there is {}", KEYS.join(", ")),
+                };
+                fault("no such key".to_owned(), &mend);
+            }
+        }
+    }
+    (settings, Errors::place(faults, Some(source)))
+}
+
+const SHARE: &str = "give a size, as in \"20G\", a share of the disk, as in \"10%\", or 0 for no limit";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Share, String) {
+        let (settings, errors) = parse_settings(&Source::new("stead.toml", text));
+        (settings.log_max_total, errors.map(|errors| errors.to_string()).unwrap_or_default())
+    }
+
+    #[test]
+    fn a_share_is_a_size_a_percentage_or_nothing() {
+        assert_eq!(read(""), (Share::Percent(10), String::new()));
+        assert_eq!(read("log_max_total = \"20G\"").0, Share::Bytes(Bytes(20 << 30)));
+        assert_eq!(read("log_max_total = \"5%\"").0, Share::Percent(5));
+        assert_eq!(read("log_max_total = 0").0, Share::Bytes(Bytes(0)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place_and_its_mend() {
+        for (text, said) in [
+            ("log_max_total = \"200%\"", "\"200%\" is not a share of the disk"),
+            ("log_max_total = true", "must be a size"),
+            ("log_max_totl = \"5%\"", "did you mean \"log_max_total\"?"),
+            ("[[app]]\nname = \"x\"", "apps do not stand in stead.toml"),
+            ("log_max_total = ", "stead.toml:1:"),
+        ] {
+            let (share, error) = read(text);
+            assert_eq!(share, Share::Percent(10));
+            assert!(error.contains(said) && error.starts_with("stead.toml:1:"), "{error}");
+        }
+    }
+}
