@@ -2,6 +2,8 @@
 //! Owns: start-up, and which part meets which. Never: a decision of its own.
 
 #![forbid(unsafe_code)]
+// They panic where nobody takes what is printed.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod account;
 mod adopt;

@@ -19,6 +19,7 @@ use crate::model::ids::{ProcId, Revision, Run};
 use crate::model::listen::Listen;
 use crate::model::spec::{AppSpec, ReadyOn};
 use crate::sys::cgroup::{Controller, RunCgroup};
+use crate::sys::rlimit;
 
 /// What had to be found out away from the loop.
 #[derive(Debug)]
@@ -26,6 +27,11 @@ pub struct Prepared {
     account: Account,
     env_file: BTreeMap<String, String>,
 }
+
+/// Of an instance: its process, its streams, its sockets, and what is read of it.
+const FDS_EACH: u64 = 6;
+/// And of the daemon itself, with a few clients and log files.
+const FDS_OWN: u64 = 64;
 
 impl Executor {
     pub(super) fn spawn(
@@ -37,7 +43,8 @@ impl Executor {
         queue: &mut VecDeque<Event>,
     ) {
         let run = proc.run;
-        let cgroup = match self.tree.make(&proc, &spec.limits) {
+        let made = self.has_descriptors().and_then(|()| self.tree.make(&proc, &spec.limits));
+        let cgroup = match made {
             Ok(cgroup) => cgroup,
             Err(why) => {
                 let why = format!("{}: {why}", proc.instance);
@@ -99,6 +106,18 @@ impl Executor {
             },
             Err(why) => self.spawn_failed(run, why, queue),
         }
+    }
+
+    /// Before a process is there: a daemon without descriptors could not even hear what became of it.
+    fn has_descriptors(&self) -> Result<(), String> {
+        let Ok((limit, _)) = rlimit::nofile() else { return Ok(()) };
+        let needed = (self.runs.len() as u64 + 1) * FDS_EACH + FDS_OWN;
+        if needed <= limit {
+            return Ok(());
+        }
+        Err(format!(
+            "the daemon may have {limit} open files, too few for one more instance: raise LimitNOFILE of its unit"
+        ))
     }
 
     fn asked(&mut self, run: Run) {

@@ -113,7 +113,8 @@ fn log_to_stderr() {
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => (usual, Some(error)),
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    // A line that cannot be written is lost: to complain about it, the layer would print to where it cannot, and panic.
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     if let Some(error) = wrong {
         tracing::warn!("STEAD_LOG={}: {error}; what is usual is logged", asked.unwrap_or_default());

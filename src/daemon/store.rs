@@ -2,12 +2,10 @@
 //! Owns: the one state file. Never: knows what is in it beyond its version.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -83,17 +81,13 @@ impl Store {
         Err(StoreError::Corrupt { path, aside, why })
     }
 
-    /// Whether so many bytes can be saved: has the disk keep room for them, until the next save takes it.
+    /// Whether so many bytes can be saved: writes as many where the next save will, which takes their room. A promise of
+    /// the file system's would not do: a sick disk promises, too.
     pub fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
         let temp = self.path(NEW);
         let make = || -> io::Result<()> {
-            let file = self.open_new()?;
-            let len = i64::try_from(bytes).unwrap_or(i64::MAX);
-            match fallocate(&file, FallocateFlags::empty(), 0, len) {
-                // A file system that knows no promises.
-                Ok(()) | Err(Errno::EOPNOTSUPP) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+            let mut file = self.open_new()?;
+            io::copy(&mut io::repeat(b' ').take(bytes), &mut file)?;
             file.sync_all()
         };
         make().map_err(|error| StoreError::Io { action: "write", path: temp, error })

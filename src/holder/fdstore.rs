@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use super::protocol::{Exit, MAX_TOKEN, Token};
 use super::run::Holder;
+use super::say::say;
 use super::store::Store;
 use super::systemd::Systemd;
 use super::table::{Proc, State, Table};
@@ -105,7 +106,7 @@ impl Systemd {
     pub fn keep_stored(&mut self, name: &str, fd: &Rc<OwnedFd>) {
         match of_stored(name) {
             Some(name) => self.keep(&name, fd),
-            None => eprintln!("stead-holder: {name}: too long a name for systemd; it would be lost with this process"),
+            None => say!("{name}: too long a name for systemd; it would be lost with this process"),
         }
     }
 
@@ -141,7 +142,7 @@ pub fn recover(systemd: &mut Systemd) -> Option<(Table, Store)> {
     for (number, name) in (FIRST..FIRST.saturating_add(count)).zip(names.split(':')) {
         match inherit::take(number) {
             Ok(fd) => fds.push((name.to_owned(), fd)),
-            Err(error) => eprintln!("stead-holder: systemd passes {name} as {number}: {error}"),
+            Err(error) => say!("systemd passes {name} as {number}: {error}"),
         }
     }
     Some(sort(fds, systemd))

@@ -5,6 +5,8 @@
 //! `protocol` is what the daemon speaks with it.
 
 #![forbid(unsafe_code)]
+// They panic where nobody takes what is printed: `say` does not.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod codec;
 mod fdstore;
@@ -16,6 +18,7 @@ mod reexec;
 mod request;
 mod restart;
 mod run;
+mod say;
 mod stall;
 mod start;
 mod store;

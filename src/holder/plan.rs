@@ -215,7 +215,13 @@ impl Failure {
             Stage::Cgroup => plan.cgroup.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
             _ => self.step.and_then(|index| plan.steps.get(index as usize)).and_then(argument),
         };
-        let reason = Errno::from_raw(self.errno).desc();
+        let reason = match (self.errno, self.stage) {
+            // "Try again" would be no help.
+            (libc::EAGAIN, Stage::Clone | Stage::Cgroup | Stage::Exec) => {
+                "no more processes are allowed (pids.max of a cgroup, RLIMIT_NPROC of the user, or kernel.pid_max)"
+            }
+            (errno, _) => Errno::from_raw(errno).desc(),
+        };
         match argument {
             Some(argument) => format!("{} {argument}: {reason}", self.stage),
             None => format!("{}: {reason}", self.stage),

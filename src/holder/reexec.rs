@@ -15,6 +15,7 @@ use nix::errno::Errno;
 
 use super::protocol::{Exit, Token};
 use super::run::{Holder, environment};
+use super::say::say;
 use super::store::Store;
 use super::table::{Proc, State, Table};
 use super::wire::{Malformed, Reader, Writer};
@@ -204,14 +205,14 @@ impl Holder {
                     self.keeper.kill();
                 }
                 Err(why) => {
-                    eprintln!("stead-holder: not replaced: {why}");
+                    say!("not replaced: {why}");
                     let status = self.status();
                     self.systemd.ready(&status);
                 }
             },
             Upgrade::Offered(memfd) if self.keeper.running.is_some() => self.upgrade = Upgrade::Offered(memfd),
             Upgrade::Offered(memfd) => {
-                eprintln!("stead-holder: {}; going on as before", self.become_newer(&memfd));
+                say!("{}; going on as before", self.become_newer(&memfd));
                 self.restart_daemon();
             }
         }

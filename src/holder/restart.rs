@@ -11,6 +11,7 @@ use super::keeper::Phase;
 use super::protocol::{Exit, Message, VERSION};
 use super::reexec::Upgrade;
 use super::run::{Holder, Source};
+use super::say::say;
 
 /// Where even a timer cannot be had.
 const RETRY_MS: u16 = 1000;
@@ -81,7 +82,7 @@ impl Holder {
                 (None, Exit::Signal { .. } | Exit::Unknown) => {}
             }
         } else if let Some(error) = exec_error {
-            eprintln!("stead-holder: {error}");
+            say!("{error}");
         }
         if self.terminating && nothing_to_keep {
             return Ok(Some(0));
@@ -93,11 +94,11 @@ impl Holder {
         };
         match self.keeper.next_delay() {
             None => {
-                eprintln!("stead-holder: the daemon {how}; starting it again");
+                say!("the daemon {how}; starting it again");
                 self.restart_daemon();
             }
             Some(delay) => {
-                eprintln!("stead-holder: the daemon {how}; starting it again in {} ms", delay.as_millis());
+                say!("the daemon {how}; starting it again in {} ms", delay.as_millis());
                 self.wait_to_restart(delay);
             }
         }
@@ -106,7 +107,7 @@ impl Holder {
 
     pub(super) fn restart_daemon(&mut self) {
         if let Err(error) = self.start_daemon() {
-            eprintln!("stead-holder: {error}");
+            say!("{error}");
             let delay = self.keeper.next_delay().unwrap_or(Duration::from_millis(RETRY_MS.into()));
             self.wait_to_restart(delay);
         }

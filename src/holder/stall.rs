@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
 use super::run::{Holder, Source};
+use super::say::say;
 use crate::sys::timer::Timer;
 
 /// A healthy daemon takes a millisecond. One that is held in a debugger for longer is held in vain.
@@ -92,7 +93,7 @@ impl Holder {
     pub(super) fn on_stall(&mut self) {
         if self.stall.stands_still() {
             let patience = self.stall.patience().as_secs_f32();
-            eprintln!("stead-holder: the daemon has not answered for {patience} s: it is killed, and started again");
+            say!("the daemon has not answered for {patience} s: it is killed, and started again");
             self.keeper.kill();
         }
         self.drop_stall_timer();

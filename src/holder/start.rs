@@ -18,6 +18,7 @@ use super::keeper::Keeper;
 use super::protocol::NOTIFY;
 use super::reexec::{self, Inherited};
 use super::run::{Given, Holder, daemon_environment};
+use super::say::{self, say};
 use super::systemd::Systemd;
 use crate::sys::{inherit, rlimit, signal, socket};
 
@@ -34,27 +35,21 @@ pub fn main() -> ExitCode {
         Ok(Arguments::Run { daemon }) => match hold(daemon) {
             Ok(code) => ExitCode::from(code),
             Err(error) => {
-                eprintln!("stead-holder: {error}");
+                say!("{error}");
                 ExitCode::from(1)
             }
         },
         Ok(Arguments::CanReadTable) => match can_read_table() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("stead-holder: {error}");
+                say!("{error}");
                 ExitCode::from(1)
             }
         },
-        Ok(Arguments::Help) => {
-            print!("{USAGE}");
-            ExitCode::SUCCESS
-        }
-        Ok(Arguments::Version) => {
-            println!("stead-holder {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
-        }
+        Ok(Arguments::Help) => say::out(USAGE),
+        Ok(Arguments::Version) => say::out(concat!("stead-holder ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(error) => {
-            eprint!("stead-holder: {error}\n{USAGE}");
+            say!("{error}\n{}", USAGE.trim_end());
             ExitCode::from(2)
         }
     }
@@ -99,7 +94,7 @@ fn hold(daemon: Option<PathBuf>) -> Result<u8, String> {
     let mut systemd = Systemd::from_environment();
     let given = match inherited()? {
         Some(Inherited { table, store, lock, nofile, terminating }) => {
-            eprintln!("stead-holder: replaced by version {}", env!("CARGO_PKG_VERSION"));
+            say!("replaced by version {}", env!("CARGO_PKG_VERSION"));
             let lock = Flock::lock(File::from(lock), FlockArg::LockExclusiveNonblock);
             let lock = lock.map_err(|(_, errno)| format!("has lost its lock: {}", errno.desc()))?;
             keeper.served = true;
@@ -115,7 +110,7 @@ fn hold(daemon: Option<PathBuf>) -> Result<u8, String> {
                 rlimit::raise_nofile().map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
             let (table, mut store) = match fdstore::recover(&mut systemd) {
                 Some((table, store)) => {
-                    eprintln!("stead-holder: the one before was killed; {} processes are taken over", table.0.len());
+                    say!("the one before was killed; {} processes are taken over", table.0.len());
                     keeper.served = true;
                     (table, store)
                 }

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use super::say::say;
 use crate::sys::socket;
 
 /// Variables that stand between systemd and its service (sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3)).
@@ -42,7 +43,7 @@ impl Systemd {
     pub fn from_environment() -> Systemd {
         let path = std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
         let socket = path.and_then(|path| {
-            let complain = |error: &io::Error| eprintln!("stead-holder: NOTIFY_SOCKET={}: {error}", path.display());
+            let complain = |error: &io::Error| say!("NOTIFY_SOCKET={}: {error}", path.display());
             socket::connect_datagram(&path).inspect_err(complain).ok()
         });
         Systemd { socket, waiting: VecDeque::new() }
@@ -106,7 +107,7 @@ impl Systemd {
             let fds: Vec<BorrowedFd<'_>> = fd.iter().map(|fd| fd.as_fd()).collect();
             match socket::send(socket.as_fd(), text.as_bytes(), &fds) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => eprintln!("stead-holder: cannot tell systemd {text:?}: {error}"),
+                Err(error) => say!("cannot tell systemd {text:?}: {error}"),
                 Ok(()) => {}
             }
             self.waiting.pop_front();

@@ -8,6 +8,7 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 
 use super::protocol::Message;
 use super::run::{Holder, Source};
+use super::say::say;
 use crate::sys::timer::Timer;
 
 #[derive(Default)]
@@ -48,7 +49,7 @@ impl Holder {
             self.systemd.alive(&status);
         } else if std::mem::replace(&mut self.watchdog.asked, true) {
             let every = self.watchdog.every.unwrap_or_default().as_secs_f32();
-            eprintln!("stead-holder: the daemon has not answered for {every} s: it is killed, and started again");
+            say!("the daemon has not answered for {every} s: it is killed, and started again");
             self.keeper.kill();
         } else {
             self.tell(&Message::Ping);

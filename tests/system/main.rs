@@ -5,7 +5,9 @@ mod adoption;
 mod bad_input;
 mod boot;
 mod draining;
+mod faults;
 mod fd_store;
+
 mod holder;
 mod kept_alive;
 mod limits;
