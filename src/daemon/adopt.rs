@@ -95,12 +95,13 @@ impl Adoption {
         let with_rows: Vec<&mut Found> = self.found.iter_mut().filter(there).collect();
         let tokens: Vec<u64> = with_rows.iter().map(|found| found.proc.run.0).collect();
         let taken = link.take(&tokens).await?;
-        for (found, Streams { out, err, ipc }) in with_rows.into_iter().zip(taken) {
-            for (index, pipe) in [out, err].into_iter().enumerate() {
+        for (found, Streams { out, err, ipc, spilled }) in with_rows.into_iter().zip(taken) {
+            for (index, (pipe, spilled)) in [out, err].into_iter().zip(spilled).enumerate() {
                 let Some(pipe) = pipe else { continue };
                 let key = stream_key(found.proc.run, index as u64);
                 let account = found.account.as_ref();
-                self.streams.push(places.stream(key, pipe, index, &found.proc.instance, &found.spec, account));
+                let stream = places.stream(key, pipe, index, &found.proc.instance, &found.spec, account);
+                self.streams.push(Stream { spilled, ..stream });
                 found.streams += 1;
             }
             found.ipc = ipc;
@@ -124,6 +125,10 @@ fn account_of(spec: &AppSpec, known: &mut Vec<(Identity, Option<Account>)>) -> O
     account
 }
 
+fn has_failed(queue: &VecDeque<Event>, wanted: &ProcId) -> bool {
+    queue.iter().any(|event| matches!(event, Event::SpawnFailed { proc, .. } if proc == wanted))
+}
+
 impl Executor {
     /// Takes up what was found. What has changed since is in the queue then, and what was not finished goes on.
     pub fn adopt(
@@ -140,7 +145,7 @@ impl Executor {
         }
         for effect in outstanding {
             match &effect {
-                Effect::Spawn { proc, .. } if self.runs.contains_key(&proc.run) => {}
+                Effect::Spawn { proc, .. } if self.runs.contains_key(&proc.run) || has_failed(queue, proc) => {}
                 _ => self.carry_out(effect, clock::now(), link, queue),
             }
         }
@@ -241,11 +246,17 @@ impl Executor {
         cgroup: RunCgroup,
         queue: &mut VecDeque<Event>,
     ) {
-        // What it left is a directory at most; a spawn that is still owed makes a fresh one.
+        // What a daemon left is a directory at most; a spawn that is still owed makes a fresh one. A holder may have left
+        // a process that had not come to its program.
+        let begun = cgroup.populated().unwrap_or(false);
         let _ = cgroup.kill();
         self.litter.push(cgroup);
         self.clear_litter();
         match state {
+            Some(State::Spawning { .. }) if begun => {
+                let why = format!("{}: the holder was killed while it was being started", proc.instance);
+                queue.push_back(Event::SpawnFailed { proc, why });
+            }
             None | Some(State::Spawning { .. }) => {}
             Some(state) if state.child().is_none() => {
                 let why = format!("{}: the daemon ended before it was started", proc.instance);

@@ -141,7 +141,13 @@ impl Driver {
         while !self.exit {
             let deadline = self.deadline();
             tokio::select! {
-                message = self.link.receive() => self.hear(message?),
+                message = self.link.receive() => match message {
+                    Ok(message) => self.hear(message),
+                    Err(error) => {
+                        self.executor.say_what_is_lost();
+                        return Err(error);
+                    }
+                },
                 Some(told) = told.recv() => self.told(told),
                 Some(ask) = asks.recv() => self.ask(ask),
                 () = sleep_until(deadline) => self.deadline_passed(),

@@ -319,6 +319,7 @@ impl Executor {
     fn log_report(&mut self, report: Report, link: &mut Link) {
         match report {
             Report::Closed(key) => self.stream_ended(key, link),
+            Report::Unspilled(key) => link.drop_spill(run_of(key).0, key.0 & 1),
             Report::Broken { key, why } => {
                 tracing::error!("the output of run {} cannot be read any more: {why}", run_of(key));
                 // Without its last reader the app gets EPIPE; a pipe that nobody empties would hold it up for ever.
@@ -377,6 +378,15 @@ impl Executor {
                 Err(error) => tracing::warn!("{error}"),
             }
         }
+    }
+
+    /// Without the holder nobody hears how processes end, and nobody reads what they print.
+    pub fn say_what_is_lost(&self) {
+        tracing::error!(
+            "the holder has been killed: {} processes run on with nobody to look after them. As a service of systemd it comes \
+             back and takes them over; elsewhere the next start of stead ends them and starts their apps anew",
+            self.runs.len()
+        );
     }
 
     /// When `look` or `look_at_drains` wants to be called.

@@ -22,6 +22,14 @@ pub struct Streams {
     pub out: Option<OwnedFd>,
     pub err: Option<OwnedFd>,
     pub ipc: Option<OwnedFd>,
+    /// What the holder took out of stdout and stderr while there was no daemon.
+    pub spilled: [Option<OwnedFd>; 2],
+}
+
+impl Streams {
+    fn of(Ends { stdout, stderr, ipc, spilled_out, spilled_err, .. }: Ends) -> Self {
+        Self { out: stdout, err: stderr, ipc, spilled: [spilled_out, spilled_err] }
+    }
 }
 
 /// News of a process.
@@ -170,7 +178,7 @@ impl Link {
             Message::Spawned { token, pid, fds: kinds } => {
                 self.plans.remove(&token);
                 let ends = Ends::sort(kinds, fds)?;
-                let streams = Streams { out: ends.stdout, err: ends.stderr, ipc: ends.ipc };
+                let streams = Streams::of(ends);
                 Some(FromHolder::Spawned { token, pid, streams })
             }
             Message::SpawnFailed { token, failure } => {
@@ -257,7 +265,7 @@ impl Link {
                 && token == tokens[taken.len()]
             {
                 let ends = Ends::sort(kinds, fds)?;
-                taken.push(Streams { out: ends.stdout, err: ends.stderr, ipc: ends.ipc });
+                taken.push(Streams::of(ends));
             }
         }
         Ok(taken)
@@ -327,6 +335,12 @@ impl Link {
     /// 0 is stdout, 1 stderr.
     pub fn drop_stream(&mut self, token: u64, index: u64) {
         let stream = if index == 0 { Stream::Stdout } else { Stream::Stderr };
+        self.request(&Request::DropStream { token, stream });
+    }
+
+    /// All that was spilled of a stream is in its file.
+    pub fn drop_spill(&mut self, token: u64, index: u64) {
+        let stream = if index == 0 { Stream::SpilledOut } else { Stream::SpilledErr };
         self.request(&Request::DropStream { token, stream });
     }
 

@@ -46,7 +46,7 @@ impl Places {
         account: Option<&Account>,
     ) -> Stream {
         let target = Arc::clone(&self.of(instance, spec, account)[index]);
-        Stream { key, pipe, stream: STREAMS[index], label: instance.to_string(), target }
+        Stream { key, pipe, spilled: None, stream: STREAMS[index], label: instance.to_string(), target }
     }
 
     fn of(&mut self, instance: &InstanceId, spec: &Arc<AppSpec>, account: Option<&Account>) -> &[Arc<Target>; 2] {

@@ -9,12 +9,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
-use super::protocol::{Exit, MAX_TOKEN, Token};
+use super::protocol::{Exit, MAX_TOKEN, Stream, Token};
 use super::run::Holder;
 use super::say::say;
 use super::store::Store;
 use super::systemd::Systemd;
-use super::table::{Proc, State, Table};
+use super::table::{Proc, State, Streams, Table};
 use crate::sys::{inherit, pidfd};
 
 /// The first descriptor that systemd passes (sd_listen_fds(3)).
@@ -24,7 +24,7 @@ const NAME_MAX: usize = 255;
 
 /// What is kept of a process, as named in the store.
 const PIDFD: &str = "pidfd";
-const STREAMS: [&str; 3] = ["stdout", "stderr", "ipc"];
+const STREAMS: [&str; Stream::ALL.len()] = ["stdout", "stderr", "ipc", "spilled-stdout", "spilled-stderr"];
 
 /// What a descriptor is of.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,6 +99,10 @@ impl Systemd {
         self.forget(&of_proc(token, PIDFD));
     }
 
+    pub fn keep_stream(&mut self, token: Token, stream: usize, fd: &Rc<OwnedFd>) {
+        self.keep(&of_proc(token, STREAMS[stream]), fd);
+    }
+
     pub fn forget_stream(&mut self, token: Token, stream: usize) {
         self.forget(&of_proc(token, STREAMS[stream]));
     }
@@ -149,23 +153,22 @@ pub fn recover(systemd: &mut Systemd) -> Option<(Table, Store)> {
 }
 
 fn sort(fds: Vec<(String, OwnedFd)>, systemd: &mut Systemd) -> (Table, Store) {
-    let (mut procs, mut store) = (BTreeMap::<Token, (Option<OwnedFd>, [Option<OwnedFd>; 3])>::new(), Store::default());
+    let (mut procs, mut store) = (BTreeMap::<Token, (Option<OwnedFd>, Streams)>::new(), Store::default());
     for (name, fd) in fds {
         match parse(&name) {
             Some(Name::Pidfd(token)) => procs.entry(token).or_default().0 = Some(fd),
-            Some(Name::Stream(token, stream)) => procs.entry(token).or_default().1[stream] = Some(fd),
+            Some(Name::Stream(token, stream)) => procs.entry(token).or_default().1[stream] = Some(Rc::new(fd)),
             Some(Name::Stored(name)) => drop(store.put(name, fd)),
             None => systemd.forget(&name),
         }
     }
-    let row = |(token, (pidfd, streams)): (Token, (Option<OwnedFd>, [Option<OwnedFd>; 3]))| {
+    let row = |(token, (pidfd, streams)): (Token, (Option<OwnedFd>, Streams))| {
         let pid = pidfd.as_ref().and_then(|pidfd| pidfd::pid_of(pidfd.as_fd())).unwrap_or(0);
         let state = match &pidfd {
             Some(pidfd) => state_of(pidfd),
             // The daemon has dealt with its end.
             None => State::Reaped(Exit::Unknown),
         };
-        let streams = streams.map(|stream| stream.map(Rc::new));
         (token, Proc { pid, pidfd: pidfd.map(Rc::new), streams, state, stranger: true })
     };
     (Table(procs.into_iter().map(row).collect()), store)

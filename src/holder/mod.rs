@@ -19,6 +19,7 @@ mod request;
 mod restart;
 mod run;
 mod say;
+mod spill;
 mod stall;
 mod start;
 mod store;

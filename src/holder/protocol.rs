@@ -44,32 +44,41 @@ pub enum Stream {
     Stdout,
     Stderr,
     Ipc,
+    /// A file of what the holder took out of `Stdout` while there was no daemon: to be read, from its offset on, before what
+    /// stands there.
+    SpilledOut,
+    SpilledErr,
 }
 
 impl Stream {
-    pub const ALL: [Stream; 3] = [Stream::Stdout, Stream::Stderr, Stream::Ipc];
+    pub const ALL: [Stream; 5] = [Stream::Stdout, Stream::Stderr, Stream::Ipc, Stream::SpilledOut, Stream::SpilledErr];
 }
 
-/// Which fds come with a message. They come in this order: pidfd, stdout, stderr, ipc.
+/// Which fds come with a message. They come in this order: pidfd, then those of `Stream::ALL`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Fds {
     pub pidfd: bool,
     pub stdout: bool,
     pub stderr: bool,
     pub ipc: bool,
+    pub spilled_out: bool,
+    pub spilled_err: bool,
 }
 
 impl Fds {
     pub(super) fn bits(self) -> u8 {
-        u8::from(self.pidfd) | u8::from(self.stdout) << 1 | u8::from(self.stderr) << 2 | u8::from(self.ipc) << 3
+        let Fds { pidfd, stdout, stderr, ipc, spilled_out, spilled_err } = self;
+        let flags = [pidfd, stdout, stderr, ipc, spilled_out, spilled_err];
+        flags.iter().enumerate().map(|(at, has)| u8::from(*has) << at).sum()
     }
 
     pub(super) fn from_bits(bits: u8) -> Result<Fds> {
-        if bits > 15 {
+        if bits > 63 {
             return Err(Malformed("an unknown kind of fd"));
         }
         let has = |bit: u8| bits & (1 << bit) != 0;
-        Ok(Fds { pidfd: has(0), stdout: has(1), stderr: has(2), ipc: has(3) })
+        let (spilled_out, spilled_err) = (has(4), has(5));
+        Ok(Fds { pidfd: has(0), stdout: has(1), stderr: has(2), ipc: has(3), spilled_out, spilled_err })
     }
 }
 
@@ -80,6 +89,8 @@ pub struct Ends {
     pub stdout: Option<OwnedFd>,
     pub stderr: Option<OwnedFd>,
     pub ipc: Option<OwnedFd>,
+    pub spilled_out: Option<OwnedFd>,
+    pub spilled_err: Option<OwnedFd>,
 }
 
 impl Ends {
@@ -97,6 +108,8 @@ impl Ends {
             stdout: next(kinds.stdout)?,
             stderr: next(kinds.stderr)?,
             ipc: next(kinds.ipc)?,
+            spilled_out: next(kinds.spilled_out)?,
+            spilled_err: next(kinds.spilled_err)?,
         };
         if fds.next().is_some() { Err(Malformed("more fds than it says")) } else { Ok(ends) }
     }

@@ -83,7 +83,7 @@ fn exit() -> impl Strategy<Value = Exit> {
 }
 
 fn fds() -> impl Strategy<Value = Fds> {
-    (0..16u8).prop_map(|bits| Fds::from_bits(bits).unwrap())
+    (0..64u8).prop_map(|bits| Fds::from_bits(bits).unwrap())
 }
 
 fn row() -> impl Strategy<Value = Row> {

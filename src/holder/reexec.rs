@@ -13,11 +13,11 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 
-use super::protocol::{Exit, Token};
+use super::protocol::{Exit, Stream, Token};
 use super::run::{Holder, environment};
 use super::say::say;
 use super::store::Store;
-use super::table::{Proc, State, Table};
+use super::table::{Proc, State, Streams, Table};
 use super::wire::{Malformed, Reader, Writer};
 use crate::sys::clone::{Launch, Verdict};
 use crate::sys::{inherit, memfd, pidfd};
@@ -48,7 +48,7 @@ pub struct Carried {
 struct Row {
     pid: i32,
     pidfd: Option<RawFd>,
-    streams: [Option<RawFd>; 3],
+    streams: [Option<RawFd>; Stream::ALL.len()],
     /// None: it runs. Otherwise how it ended, and whether it was reaped.
     end: Option<(Exit, bool)>,
     stranger: bool,
@@ -123,7 +123,10 @@ impl Carried {
         let must = |fd: Option<RawFd>| fd.ok_or(Malformed("a descriptor is missing"));
         let rows = from.list(|from| {
             let (token, pid, pidfd) = (from.u64()?, from.i32()?, fd(from)?);
-            let streams = [fd(from)?, fd(from)?, fd(from)?];
+            let mut streams = [None; Stream::ALL.len()];
+            for stream in &mut streams {
+                *stream = fd(from)?;
+            }
             let kind = from.u8()?;
             let end = match kind {
                 0 => None,
@@ -150,8 +153,7 @@ impl Carried {
     }
 
     fn fds(&self) -> Vec<RawFd> {
-        let of_row = |(_, row): &(Token, Row)| [row.pidfd, row.streams[0], row.streams[1], row.streams[2]];
-        let rows = self.rows.iter().flat_map(of_row).flatten();
+        let rows = self.rows.iter().flat_map(|(_, row)| std::iter::once(row.pidfd).chain(row.streams)).flatten();
         rows.chain(self.stored.iter().map(|(_, fd)| *fd)).chain([self.lock]).collect()
     }
 
@@ -160,13 +162,16 @@ impl Carried {
         let Carried { rows, stored, lock, nofile, terminating } = self;
         let take = |fd: Option<RawFd>| fd.map(|fd| inherit::take(fd).map(Rc::new)).transpose();
         let mut table = BTreeMap::new();
-        for (token, Row { pid, pidfd, streams: [out, err, ipc], end, stranger }) in rows {
+        for (token, Row { pid, pidfd, streams: numbers, end, stranger }) in rows {
             let state = match end {
                 None => State::Running,
                 Some((exit, false)) => State::Dead(exit),
                 Some((exit, true)) => State::Reaped(exit),
             };
-            let streams = [take(out)?, take(err)?, take(ipc)?];
+            let mut streams = Streams::default();
+            for (stream, number) in streams.iter_mut().zip(numbers) {
+                *stream = take(number)?;
+            }
             table.insert(token, Proc { pid, pidfd: take(pidfd)?, streams, state, stranger });
         }
         let mut store = Store::default();
@@ -232,7 +237,7 @@ impl Holder {
                 State::Reaped(exit) => Some((exit, true)),
                 State::Running | State::Starting { .. } | State::Failed(_) => None,
             };
-            let streams = [raw(&proc.streams[0]), raw(&proc.streams[1]), raw(&proc.streams[2])];
+            let streams = std::array::from_fn(|at| raw(&proc.streams[at]));
             (*token, Row { pid: proc.pid, pidfd: raw(&proc.pidfd), streams, end, stranger: proc.stranger })
         };
         Carried {
@@ -301,7 +306,7 @@ mod tests {
         let row = |pid, end| Row {
             pid,
             pidfd: Some(pid + 10),
-            streams: [Some(pid + 100), None, Some(pid + 1000)],
+            streams: [Some(pid + 100), None, Some(pid + 1000), Some(pid + 2000), None],
             end,
             stranger: pid == 3,
         };

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::plan::{Failure, Passed, Plan, Sink, Stage, Step};
 use super::protocol::{Exit, MAX_TOKEN, Message, Refusal, Request, Token};
 use super::run::{Holder, Source};
-use super::table::{Proc, State};
+use super::table::{Proc, State, Streams};
 use crate::sys::clone::{Child, Launch, Verdict};
 use crate::sys::pidfd;
 use crate::sys::pipe::{self, LOG_CAPACITY, Pipe};
@@ -16,8 +16,6 @@ use crate::sys::socket;
 
 /// Rows in one message, far below its greatest length.
 const ROWS_AT_ONCE: usize = 4096;
-
-type Streams = [Option<Rc<OwnedFd>>; 3];
 
 impl Holder {
     pub(super) fn on_request(&mut self, bytes: &[u8], fds: Vec<OwnedFd>) {
@@ -76,6 +74,7 @@ impl Holder {
             }
             Request::Serving => {
                 self.keeper.served = true;
+                self.forget_spill();
                 let status = self.status();
                 self.systemd.ready(&status);
                 Ok(())
@@ -256,7 +255,8 @@ impl Holder {
             let _ = pipe::set_capacity(pipe.read.as_fd(), LOG_CAPACITY);
         }
         let read_end = |pipe: Option<Pipe>| pipe.map(|pipe| Rc::new(pipe.read));
-        Ok((child, [read_end(stdout), read_end(stderr), ipc.map(|(ours, _)| Rc::new(ours))]))
+        let ipc = ipc.map(|(ours, _)| Rc::new(ours));
+        Ok((child, [read_end(stdout), read_end(stderr), ipc, None, None]))
     }
 
     /// The report pipe has something to say, or has closed.

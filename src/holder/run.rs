@@ -16,6 +16,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::keeper::{Keeper, Phase};
 use super::protocol::{MAX_MESSAGE, Message, Token};
 use super::reexec::{self, Upgrade};
+use super::spill::Spill;
 use super::stall::Stall;
 use super::store::Store;
 use super::systemd::{self, Systemd};
@@ -33,6 +34,7 @@ pub(super) enum Source {
     Stall,
     Beat,
     Systemd,
+    Spill,
     Proc(Token),
     Report(Token),
 }
@@ -48,6 +50,7 @@ impl Source {
             Source::Stall => 16,
             Source::Beat => 20,
             Source::Systemd => 24,
+            Source::Spill => 28,
             Source::Proc(token) => token << 2 | 1,
             Source::Report(token) => token << 2 | 2,
         }
@@ -63,7 +66,8 @@ impl Source {
             (_, 3) => Source::Timer,
             (_, 4) => Source::Stall,
             (_, 5) => Source::Beat,
-            _ => Source::Systemd,
+            (_, 6) => Source::Systemd,
+            _ => Source::Spill,
         }
     }
 }
@@ -93,6 +97,7 @@ pub struct Holder {
     pub(super) upgrade: Upgrade,
     pub(super) stall: Stall,
     pub(super) watchdog: Watchdog,
+    pub(super) spill: Spill,
     /// epoll tells when systemd's socket has room.
     awaits_room: bool,
 }
@@ -146,6 +151,7 @@ impl Holder {
             upgrade: Upgrade::No,
             stall: Stall::from_environment(owed),
             watchdog: Watchdog::from_environment(),
+            spill: Spill::default(),
             awaits_room: false,
         };
         for (token, proc) in &holder.table.0 {
@@ -180,6 +186,7 @@ impl Holder {
             self.watch_link();
             self.watch_stall();
             self.watch_systemd();
+            self.watch_spill();
             self.go_on_with_upgrade();
         }
     }
@@ -207,6 +214,7 @@ impl Holder {
             Source::Timer => return self.on_timer(),
             Source::Stall => self.on_stall(),
             Source::Beat => self.on_beat(),
+            Source::Spill => self.on_spill(),
             Source::Systemd => self.systemd.flush(),
             Source::Proc(token) => self.on_proc(token),
             Source::Report(token) => self.on_report(token),

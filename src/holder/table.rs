@@ -13,13 +13,16 @@ use super::plan::{Failure, Plan};
 use super::protocol::{Exit, Fds, Row, RowState, Stream, Token};
 use crate::sys::clone::Report;
 
+/// Our ends of a process's streams, by `Stream`.
+pub type Streams = [Option<Rc<OwnedFd>>; Stream::ALL.len()];
+
 /// One process.
 pub struct Proc {
     pub pid: i32,
     /// None once it is reaped: there is nothing left to name.
     pub pidfd: Option<Rc<OwnedFd>>,
     /// By `Stream`: read ends of pipes, the parent's end of the IPC channel.
-    pub streams: [Option<Rc<OwnedFd>>; 3],
+    pub streams: Streams,
     pub state: State,
     /// Another's child, since a holder before us was killed.
     pub stranger: bool,
@@ -54,10 +57,16 @@ impl Proc {
 
     /// What goes to the daemon, and how it is announced.
     pub fn fds(&self) -> (Fds, Vec<Rc<OwnedFd>>) {
-        let [stdout, stderr, ipc] = &self.streams;
-        let kinds =
-            Fds { pidfd: self.pidfd.is_some(), stdout: stdout.is_some(), stderr: stderr.is_some(), ipc: ipc.is_some() };
-        (kinds, [&self.pidfd, stdout, stderr, ipc].into_iter().flatten().cloned().collect())
+        let has = |stream: Stream| self.streams[stream as usize].is_some();
+        let kinds = Fds {
+            pidfd: self.pidfd.is_some(),
+            stdout: has(Stream::Stdout),
+            stderr: has(Stream::Stderr),
+            ipc: has(Stream::Ipc),
+            spilled_out: has(Stream::SpilledOut),
+            spilled_err: has(Stream::SpilledErr),
+        };
+        (kinds, std::iter::once(&self.pidfd).chain(&self.streams).flatten().cloned().collect())
     }
 }
 

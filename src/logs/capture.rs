@@ -34,6 +34,8 @@ pub struct StreamKey(pub u64);
 pub struct Stream {
     pub key: StreamKey,
     pub pipe: OwnedFd,
+    /// A file to be read before that, from its offset to its end.
+    pub spilled: Option<OwnedFd>,
     pub stream: LogStream,
     /// The instance, `api/0`, for what stead itself says in the log.
     pub label: String,
@@ -55,6 +57,8 @@ pub struct Event {
 pub enum Report {
     /// No writer is left and all that was written is in the file. The fd is closed here.
     Closed(StreamKey),
+    /// What was spilled of it is in the log, and that file closed here.
+    Unspilled(StreamKey),
     /// The stream cannot be read, and is given up.
     Broken { key: StreamKey, why: String },
     /// From here on lines are lost, until `Kept`.

@@ -109,7 +109,7 @@ fn stream_of(key: u64, stream: LogStream, target: &Arc<Target>) -> (Stream, File
         File::options().write(true).open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&write)));
     let label = "api/0".to_owned();
     let target = Arc::clone(target);
-    (Stream { key: StreamKey(key), pipe: read, stream, label, target }, blocking.unwrap())
+    (Stream { key: StreamKey(key), pipe: read, spilled: None, stream, label, target }, blocking.unwrap())
 }
 
 #[test]
@@ -406,7 +406,10 @@ fn a_daemon_captures_until_it_is_killed() {
     let Target { place, format, .. } = (*target(LogFormat::Cri)).clone();
     let target = Arc::new(Target { place, format, max_size: 1 << 20, max_files: 1000, compress: false, max_total: 0 });
     let stream = LogStream::Out;
-    let streams = vec![Stream { key: StreamKey(1), pipe: open("PIPE", false), stream, label: "api/0".into(), target }];
+    // Inherited, so that its offset is common to both.
+    let spilled = std::env::var("SPILL").is_ok().then(|| std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let (pipe, label) = (open("PIPE", false), "api/0".to_owned());
+    let streams = vec![Stream { key: StreamKey(1), pipe, spilled, stream, label, target }];
     let trash = Trash::new(open("TRASH_READ", false), open("TRASH_WRITE", true)).unwrap();
     let record = File::options().read(true).write(true).open(Path::new(&dir).join("record")).unwrap();
     let (sender, reports) = channel();
@@ -414,15 +417,46 @@ fn a_daemon_captures_until_it_is_killed() {
     let store = Box::new(InFile::new(record, 0));
     let settings = Settings { store, trash, clock: clock(), report, log_stall: DEADLINE, host_cap: HostCap::None };
     let capture = Capture::start(Path::new(&dir), settings, streams).unwrap();
-    assert_eq!(reports.recv().unwrap(), Report::Closed(StreamKey(1)));
+    while reports.recv().unwrap() != Report::Closed(StreamKey(1)) {}
     drop(capture);
 }
 
 #[test]
+fn what_was_spilled_comes_first_and_a_line_may_go_on_behind_it() {
+    let bench = Bench::new("spilled");
+    let target = target(LogFormat::Cri);
+    let (mut stream, mut app) = stream_of(1, LogStream::Out, &target);
+    let spilled = crate::sys::memfd::growing("spilled").unwrap();
+    crate::sys::memfd::write_all(spilled.as_fd(), b"one\ntw").unwrap();
+    stream.spilled = Some(spilled);
+    app.write_all(b"o\nthree\n").unwrap();
+    bench.capture.add(stream);
+    assert_eq!(bench.report(), Report::Unspilled(StreamKey(1)));
+    bench.sync();
+    let lines = bench.lines();
+    let lines: Vec<(bool, &[u8])> = lines.iter().map(|(partial, _, text)| (*partial, &text[..])).collect();
+    assert_eq!(lines, [(false, &b"one"[..]), (true, b"tw"), (false, b"o"), (false, b"three")]);
+    app.write_all(b"four\n").unwrap();
+    drop(app);
+    assert_eq!(bench.report(), Report::Closed(StreamKey(1)));
+    assert_eq!(bench.texts().last().unwrap(), "four");
+}
+
+#[test]
 fn a_daemon_killed_over_and_over_writes_every_line_once() {
+    killed_over_and_over("killed", false);
+}
+
+#[test]
+fn a_daemon_killed_over_and_over_writes_every_line_once_though_output_is_spilled_meanwhile() {
+    killed_over_and_over("killed-spilled", true);
+}
+
+fn killed_over_and_over(name: &str, spills: bool) {
     const LINES: usize = 300_000;
     const KILLS: u64 = 40;
-    let dir = scratch("killed");
+    let dir = scratch(name);
+    let spilled = File::from(crate::sys::memfd::growing("spilled").unwrap());
     File::create(dir.join("record")).unwrap();
     let (stream, mut app) = stream_of(1, LogStream::Out, &target(LogFormat::Cri));
     let Pipe { read: trash_read, write: trash_write } = Pipe::nonblocking(PIPE_SIZE).unwrap();
@@ -440,6 +474,8 @@ fn a_daemon_killed_over_and_over_writes_every_line_once() {
             .env("PIPE", number(&stream.pipe))
             .env("TRASH_READ", number(&trash_read))
             .env("TRASH_WRITE", number(&trash_write))
+            .envs(spills.then_some(("SPILL", "")))
+            .stdin(spilled.try_clone().unwrap())
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap()
@@ -452,6 +488,7 @@ fn a_daemon_killed_over_and_over_writes_every_line_once() {
     };
     let written = || files().iter().filter_map(|file| fs::metadata(file).ok()).map(|seen| seen.len()).sum::<u64>();
     let total = (0..LINES).map(|number| numbered(number).len() as u64 + 41).sum::<u64>();
+    let mut moved = 0;
     for kill in 1..=KILLS {
         let mut daemon = start();
         // Each is killed at another place, as soon as the log is that long.
@@ -460,16 +497,27 @@ fn a_daemon_killed_over_and_over_writes_every_line_once() {
         }
         daemon.kill().unwrap();
         daemon.wait().unwrap();
+        if spills && kill % 3 > 0 {
+            // As the holder does while there is no daemon.
+            moved += crate::sys::pipe::move_to_file(stream.pipe.as_fd(), &spilled, usize::MAX).unwrap();
+        }
     }
+    assert!(!spills || moved > 4 << 20, "only {moved} bytes were spilled");
     let mut last = start();
     writer.join().unwrap();
     assert!(last.wait().unwrap().success());
-    let mut next = 0;
+    let (mut next, mut piece) = (0, Vec::new());
     for file in files() {
         let text = fs::read(&file).unwrap();
         for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             let line = parse_cri(line).unwrap_or_else(|| panic!("torn: {:?}", String::from_utf8_lossy(line)));
-            assert_eq!(String::from_utf8_lossy(&line.text), numbered(next), "in {}", file.display());
+            piece.extend_from_slice(&line.text);
+            // Where a spill ended, a line goes on in the next record.
+            if line.partial && spills {
+                continue;
+            }
+            assert_eq!(String::from_utf8_lossy(&piece), numbered(next), "in {}", file.display());
+            piece.clear();
             next += 1;
         }
     }

@@ -23,7 +23,7 @@ use super::format::{app_stamp, format_end};
 use super::pump::{Order, Outcome, Stop};
 use super::sinks::Sinks;
 
-use stream::{Piece, Source};
+use stream::{Behind, Piece, Source};
 
 /// A piece of a line that has not grown for so long is written without its end.
 const PIECE_AGE: Duration = Duration::from_secs(1);
@@ -140,14 +140,18 @@ impl Engine {
             return 0;
         };
         let outcome = if format == LogFormat::None {
-            let gone = self.shared.desk().trash.discard(source.pipe.as_fd());
+            // A file of what was spilled goes as a whole.
+            let spilled = source.behind.is_some();
+            let gone = if spilled { Ok(true) } else { self.shared.desk().trash.discard(source.pipe.as_fd()) };
             let stop = gone.map_or_else(Stop::Broken, |closed| if closed { Stop::Closed } else { Stop::Empty });
             Outcome { stop, ..Outcome::default() }
         } else {
-            let Source { pipe, ino, stream, hung_up, .. } = source;
-            let whole = source.piece.is_some_and(|piece| piece.stands);
+            let Source { pipe, ino, stream, .. } = source;
+            // At the end of a spill the line goes on in the pipe behind it, of which nothing is seen yet.
+            let hung_up = source.hung_up && source.behind.is_none();
+            let whole = source.piece.is_some_and(|piece| piece.stands || source.behind.is_some());
             let pipe = Arc::clone(pipe);
-            let order = Order { pipe, ino: *ino, stream: *stream, format, hung_up: *hung_up, whole };
+            let order = Order { pipe, ino: *ino, stream: *stream, format, hung_up, whole };
             self.sinks.pump(&source.target, order, &source.label)
         };
         if let Some(e) = self.shared.desk().trouble() {
@@ -168,9 +172,10 @@ impl Engine {
         let standing = pending(source.pipe.as_fd()).unwrap_or(usize::MAX);
         source.ready = standing > 0;
         match outcome.stop {
-            Stop::Empty => {}
+            // Whether it is closed, too, shows at the next look.
+            Stop::Empty => source.ready |= source.behind.is_some(),
             Stop::Turn => source.ready |= source.hung_up,
-            Stop::Closed => self.end(key),
+            Stop::Closed => self.unspill_or_end(key),
             Stop::Broken(e) => self.break_off(key, &e),
             // More came meanwhile.
             Stop::Piece(bytes) if outcome.taken > 0 && standing > bytes => {}
@@ -191,7 +196,7 @@ impl Engine {
     /// one that holds something wakes nobody until it is over, and it is never over if it is more than the pipe holds
     /// (pipe_write() of the kernel's fs/pipe.c).
     fn stands(&self, key: u64, known: bool, age: Duration) -> io::Result<bool> {
-        let Some(source) = self.sources.get(&key).filter(|_| known) else { return Ok(false) };
+        let Some(source) = self.sources.get(&key).filter(|s| known && s.behind.is_none()) else { return Ok(false) };
         // Whether the writer is held up is asked only of a pipe that does not grow: the answer is dear.
         Ok(age >= PIECE_AGE || self.shared.desk().trash.is_crowded(source.pipe.as_fd())?)
     }
@@ -221,6 +226,18 @@ impl Engine {
         }
         if self.close(key) {
             self.tell(Report::Closed(StreamKey(key)));
+        }
+    }
+
+    /// A pipe has come to its end: the stream goes on with the one behind it, if there is one.
+    fn unspill_or_end(&mut self, key: u64) {
+        let Some(source) = self.sources.get_mut(&key) else { return };
+        let Some(Behind { pipe, ino }) = source.behind.take() else { return self.end(key) };
+        (source.pipe, source.ino) = (pipe, ino);
+        (source.ready, source.hung_up, source.piece, source.not_before) = (true, false, None, Mono(0));
+        match self.set.add(source.pipe.as_fd(), key) {
+            Ok(()) => self.tell(Report::Unspilled(StreamKey(key))),
+            Err(e) => self.break_off(key, &e),
         }
     }
 

@@ -6,8 +6,8 @@
 //! is lost, `appender` the thread whose writes may hang, `pump` what it does, from a
 //! pipe to a file, and `batch` what of it at once.
 //! `desk` is what both threads use, one at a time: `trash`, the pipe that makes consuming exact, and `record`, what
-//! survives the daemon. `file` and `rotate` are the files, `format` the bytes of a line, `source` reading one file and its
-//! rotated elders, `follow` merging many.
+//! survives the daemon. `file` and `rotate` are the files, `format` the bytes of a line, `archive` what becomes of
+//! rotated ones; `source` reads one log with `search`, and `follow` merges many.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,7 @@ pub mod format;
 mod pump;
 pub mod record;
 pub mod rotate;
+mod search;
 mod sinks;
 pub mod source;
 pub mod trash;

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::SystemTime;
 
-use memchr::{memchr, memrchr};
+use memchr::memchr;
 
 use crate::model::logframe::{LogRecord, LogStream};
 use crate::model::spec::LogFormat;
@@ -16,9 +16,10 @@ use crate::model::time::Wall;
 use crate::sys::open::{nameless, open_dir, open_read};
 
 use super::file::{LogDir, Place};
-use super::format::{PIECE_MAX, STAMP_LEN, is_event_stamp, parse_line, parse_stamp};
+use super::format::{PIECE_MAX, parse_line};
 use super::record::FileId;
 use super::rotate::{COMPRESSED, elder_number, elders};
+use super::search::Search;
 
 /// One log to read.
 #[derive(Debug, Clone)]
@@ -41,9 +42,8 @@ pub struct Wanted {
     pub no_events: bool,
 }
 
-const BLOCK: usize = 64 << 10;
-/// Enough of a line to know its time, its stream and whether it goes on.
-const HEAD: usize = 80;
+/// What is read at once.
+pub(super) const BLOCK: usize = 64 << 10;
 
 /// No line that stead wrote is longer, in JSON neither, where a byte can take six. What is longer is foreign.
 const LINE_MAX: usize = 6 * PIECE_MAX + 1024;
@@ -321,108 +321,6 @@ impl Reader {
 fn current(file: File) -> io::Result<Current> {
     let seen = file.metadata()?;
     Ok(Current { file, id: FileId { dev: seen.dev(), ino: seen.ino() }, packed: None, offset: 0 })
-}
-
-/// The time, stream and continuation of a line, from its beginning.
-fn peek(format: LogFormat, raw: LogStream, head: &[u8]) -> Option<(Option<Wall>, LogStream, bool)> {
-    let stream = |name: &[u8]| match name {
-        b"stdout" => Some(LogStream::Out),
-        b"stderr" => Some(LogStream::Err),
-        _ => None,
-    };
-    match format {
-        LogFormat::Cri => {
-            let at = parse_stamp(head.get(..STAMP_LEN)?)?;
-            let tag = head.get(STAMP_LEN + 8)?;
-            Some((Some(at), stream(head.get(STAMP_LEN + 1..STAMP_LEN + 7)?)?, *tag == b'P'))
-        }
-        LogFormat::Json => {
-            // The order of keys and their lengths are those of `format::JsonLine`.
-            let at = parse_stamp(head.get(9..9 + STAMP_LEN)?)?;
-            let name = head.get(STAMP_LEN + 21..STAMP_LEN + 27)?;
-            Some((Some(at), stream(name)?, head.get(STAMP_LEN + 28..)?.starts_with(b",\"partial\":true")))
-        }
-        LogFormat::Raw | LogFormat::None => Some((None, raw, false)),
-    }
-}
-
-/// Looks for line beginnings from the end of a file.
-struct Search {
-    format: LogFormat,
-    raw: LogStream,
-    wanted: Wanted,
-    count: u64,
-    found: u64,
-}
-
-impl Search {
-    /// Returns where to begin in this file; 0 also means that older files may hold more.
-    fn back(&mut self, file: &File) -> io::Result<u64> {
-        let len = file.metadata()?.len();
-        if self.count == 0 {
-            return Ok(len);
-        }
-        let mut begin = len;
-        let mut end = len;
-        let mut block = Vec::new();
-        while end > 0 {
-            let size = end.min(BLOCK as u64);
-            let base = end - size;
-            block.resize(size as usize, 0);
-            file.read_exact_at(&mut block, base)?;
-            let mut upto = block.len();
-            while let Some(newline) = memrchr(b'\n', &block[..upto]) {
-                upto = newline;
-                let line = base + newline as u64 + 1;
-                // The newline at the very end begins no line.
-                if line < len {
-                    match self.judge(file, line)? {
-                        Verdict::Begin => begin = line,
-                        Verdict::Pass => {}
-                        Verdict::Stop => return Ok(begin.max(1)),
-                    }
-                }
-            }
-            end = base;
-        }
-        if len > 0 {
-            match self.judge(file, 0)? {
-                Verdict::Begin | Verdict::Pass => {}
-                Verdict::Stop => return Ok(begin),
-            }
-        }
-        Ok(0)
-    }
-
-    fn judge(&mut self, file: &File, line: u64) -> io::Result<Verdict> {
-        let mut head = [0; HEAD];
-        let read = file.read_at(&mut head, line)?;
-        let Some((at, stream, partial)) = peek(self.format, self.raw, &head[..read]) else { return Ok(Verdict::Pass) };
-        if let (Some(at), Some(since)) = (at, self.wanted.since)
-            && at < since
-        {
-            return Ok(Verdict::Stop);
-        }
-        let event = at.is_some_and(is_event_stamp);
-        if self.wanted.stream.is_some_and(|wanted| wanted != stream) || (event && self.wanted.no_events) {
-            return Ok(Verdict::Pass);
-        }
-        if partial {
-            // Belongs to the line that was found before, which is later in the file.
-            return Ok(if self.found > 0 { Verdict::Begin } else { Verdict::Pass });
-        }
-        if self.found == self.count {
-            return Ok(Verdict::Stop);
-        }
-        self.found += 1;
-        Ok(Verdict::Begin)
-    }
-}
-
-enum Verdict {
-    Begin,
-    Pass,
-    Stop,
 }
 
 #[cfg(test)]

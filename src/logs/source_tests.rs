@@ -191,7 +191,10 @@ fn json_lines_are_told_apart_by_their_beginning() {
         let mut line = Vec::new();
         format_batch(LogFormat::Json, stream, Wall(8), bytes, tail, u64::MAX, &mut line);
         let open = !bytes.ends_with(b"\n");
-        assert_eq!(peek(LogFormat::Json, LogStream::Out, &line), Some((Some(Wall(8)), stream, open)));
+        assert_eq!(
+            crate::logs::search::peek(LogFormat::Json, LogStream::Out, &line),
+            Some((Some(Wall(8)), stream, open))
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::sys::pipe::{Pipe, capacity, has_room, pending, set_capacity, splice, tee};
+use crate::sys::pipe::{Pipe, capacity, copy_from_file, has_room, pending, set_capacity, splice, tee};
 
 /// The size of every pipe here, if the kernel grants it.
 pub const PIPE_SIZE: usize = 1 << 20;
@@ -45,7 +45,12 @@ impl Trash {
 
     /// Copies the beginning of `pipe` into the trash, which must be empty, leaving the pipe as it is.
     pub fn look(&self, pipe: BorrowedFd<'_>, limit: usize) -> io::Result<Look> {
-        let len = match tee(pipe, self.write.as_fd(), limit) {
+        // A file of what was spilled, which cannot be teed. Its offset stays where it is, too.
+        let copied = match tee(pipe, self.write.as_fd(), limit) {
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => copy_from_file(pipe, self.write.as_fd(), limit),
+            teed => teed,
+        };
+        let len = match copied {
             Ok(0) => return Ok(Look::Closed),
             Ok(len) => len,
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Look::Empty),

@@ -81,6 +81,34 @@ fn moved(result: isize) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
+/// Copies up to `bytes` of a file, from its offset on, into a pipe; the offset stays where it is. 0 at end of file.
+pub fn copy_from_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
+    let mut at = nix::unistd::lseek(from, 0, nix::unistd::Whence::SeekCur)?;
+    // SAFETY: fd numbers, a length, and an offset that outlives the call.
+    moved(unsafe {
+        let here = std::ptr::null_mut();
+        libc::splice(from.as_raw_fd(), &raw mut at, to.as_raw_fd(), here, bytes, libc::SPLICE_F_NONBLOCK)
+    })
+}
+
+/// Takes what stands in a pipe when the call begins, but no more than `limit`, and appends it to a file, whose offset stays
+/// where it is. Returns how much that was. Nobody else may read the pipe.
+pub fn move_to_file(from: BorrowedFd<'_>, to: &std::fs::File, limit: usize) -> io::Result<usize> {
+    const CHUNK: usize = 64 << 10;
+    let all = pending(from)?.min(limit);
+    let mut read = std::fs::File::from(from.try_clone_to_owned()?);
+    let mut buffer = vec![0; CHUNK.min(all)];
+    let mut end = to.metadata()?.len();
+    let mut left = all;
+    while left > 0 {
+        let part = left.min(CHUNK);
+        std::io::Read::read_exact(&mut read, &mut buffer[..part])?;
+        std::os::unix::fs::FileExt::write_all_at(to, &buffer[..part], end)?;
+        (left, end) = (left - part, end + part as u64);
+    }
+    Ok(all)
+}
+
 /// O_NONBLOCK of the open file description, which is shared with whoever else holds this end.
 pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);

@@ -98,7 +98,14 @@ fn run(name: &str, apps: usize, lines: usize) {
             max_total: 0,
         });
         let key = StreamKey(app as u64);
-        capture.add(Stream { key, pipe: read, stream: LogStream::Out, label: format!("app{app}/0"), target });
+        capture.add(Stream {
+            key,
+            pipe: read,
+            spilled: None,
+            stream: LogStream::Out,
+            label: format!("app{app}/0"),
+            target,
+        });
         let mut command = Command::new(std::env::current_exe().expect("our own path"));
         command.args(["write-lines", &lines.to_string()]).stdin(Stdio::piped()).stdout(write);
         writers.push(command.spawn().expect("a writer"));

@@ -3,16 +3,18 @@
 //! Never: runs while a batch is being written.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use crate::logs::capture::{Command, Event, Report, Stream, StreamKey};
 use crate::logs::format::format_event;
 use crate::model::time::Mono;
+use crate::sys::pipe::pending;
 
 use super::Engine;
-use super::stream::Source;
+use super::stream::{Behind, Source};
 
 /// As much as sixteen pipes hold.
 const TURNS: usize = 16;
@@ -42,11 +44,27 @@ impl Engine {
     }
 
     pub fn add(&mut self, stream: Stream) {
-        let Stream { key: StreamKey(key), pipe, stream, label, target } = stream;
-        let pipe = Arc::new(File::from(pipe));
-        let known = pipe.metadata().and_then(|seen| self.set.add(pipe.as_fd(), key).map(|()| seen.ino()));
-        let ino = match known {
-            Ok(ino) => ino,
+        let Stream { key: StreamKey(key), pipe, spilled, stream, label, target } = stream;
+        let of = |pipe: OwnedFd| -> io::Result<Behind> {
+            let pipe = Arc::new(File::from(pipe));
+            let seen = pipe.metadata()?;
+            // Inodes of files and of pipes are numbered apart.
+            let ino = if seen.is_file() { seen.ino() | 1 << 63 } else { seen.ino() };
+            Ok(Behind { ino, pipe })
+        };
+        let known = of(pipe).and_then(|own| {
+            let spilled = spilled.map(of).transpose()?;
+            match spilled {
+                Some(spilled) if pending(spilled.pipe.as_fd())? > 0 => return Ok((spilled, Some(own))),
+                // It has been read, and nobody came to say so.
+                Some(_) => self.tell(Report::Unspilled(StreamKey(key))),
+                None => {}
+            }
+            self.set.add(own.pipe.as_fd(), key)?;
+            Ok((own, None))
+        });
+        let (Behind { pipe, ino }, behind) = match known {
+            Ok(known) => known,
             Err(e) => return self.tell(Report::Broken { key: StreamKey(key), why: e.to_string() }),
         };
         self.sinks.open(&target, 1);
@@ -54,6 +72,7 @@ impl Engine {
         let source = Source {
             pipe,
             ino,
+            behind,
             stream,
             label,
             target,
@@ -127,9 +146,12 @@ impl Engine {
 
     /// Writes what the stream holds, and closes it even if somebody outside still has the pipe open for writing.
     fn finish(&mut self, key: u64) {
-        let Some(source) = self.sources.get_mut(&key) else { return };
-        source.hung_up = true;
-        self.exhaust(key, |_| false);
+        // What was spilled, then what stands behind it.
+        for _ in 0..2 {
+            let Some(source) = self.sources.get_mut(&key) else { return };
+            source.hung_up = true;
+            self.exhaust(key, |_| false);
+        }
         if self.sources.contains_key(&key) {
             self.end(key);
         }

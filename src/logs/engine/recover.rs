@@ -20,7 +20,10 @@ impl Engine {
     pub fn recover(&mut self, streams: Vec<Stream>) {
         streams.into_iter().for_each(|stream| self.add(stream));
         let record = self.shared.desk().record();
-        let key = self.sources.iter().find(|(_, s)| s.ino == record.pipe).map(|(key, _)| *key);
+        // What stood at the beginning of an app's pipe stands at that of its spill, if there is one with anything in it.
+        let has =
+            |source: &Source| source.ino == record.pipe || source.behind.as_ref().is_some_and(|b| b.ino == record.pipe);
+        let key = self.sources.iter().find(|(_, source)| has(source)).map(|(key, _)| *key);
         let result = match (record.phase, key) {
             (Phase::Idle, _) | (_, None) => Ok(()),
             (Phase::Append, Some(key)) => self.recover_append(key, record),

@@ -12,6 +12,8 @@ use crate::model::time::Mono;
 pub(super) struct Source {
     pub pipe: Arc<File>,
     pub ino: u64,
+    /// The app's own pipe, while `pipe` is a file of what was spilled of it.
+    pub behind: Option<Behind>,
     pub stream: LogStream,
     pub label: String,
     pub target: String,
@@ -24,6 +26,12 @@ pub(super) struct Source {
     pub not_before: Mono,
     /// The piece of a line that it holds.
     pub piece: Option<Piece>,
+}
+
+/// Something to be read, or that waits for another to be.
+pub(super) struct Behind {
+    pub pipe: Arc<File>,
+    pub ino: u64,
 }
 
 /// The beginning of a line in a pipe.
