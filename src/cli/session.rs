@@ -1,11 +1,17 @@
 //! What every command is given: who asks, where things are, how to talk.
 
+use std::time::Duration;
+
 use super::caller::Caller;
 use super::exit::{Code, Failure, Result};
 use super::launch;
 use super::paths::Paths;
 use super::talk::{ColorWish, Talk};
 use crate::bus::proxy::{Client, ClientError};
+
+/// Between tries to have a question answered by a daemon that does not die of it, or meanwhile.
+const PAUSES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(2), Duration::from_millis(20), Duration::from_millis(200)];
 
 /// One run of `stead`.
 #[derive(Debug)]
@@ -28,16 +34,20 @@ impl Session {
         launch::connect(&self.paths).await
     }
 
-    /// Asks a question, which changes nothing: of the daemon's successor once more, if it dies meanwhile.
+    /// Asks a question, which changes nothing: of the daemon's successor once more, if it dies meanwhile. One that is dying
+    /// takes connections until its last descriptor is closed, so the successor may be a few tries away.
     pub async fn ask<T>(
         &self,
         verb: &str,
         question: impl AsyncFn(&mut Client) -> std::result::Result<T, ClientError>,
     ) -> Result<T> {
-        match question(&mut self.connect(verb).await?).await {
-            Err(ClientError::Closed) => Ok(question(&mut self.connect(verb).await?).await?),
-            answer => Ok(answer?),
+        for pause in PAUSES {
+            match question(&mut self.connect(verb).await?).await {
+                Err(ClientError::Closed) => tokio::time::sleep(pause).await,
+                answer => return Ok(answer?),
+            }
         }
+        Ok(question(&mut self.connect(verb).await?).await?)
     }
 
     /// The daemon, started if none runs.

@@ -312,11 +312,13 @@ fn a_program_that_cannot_take_over_is_refused_before_anything_is_touched() {
 }
 
 /// An app nobody touches, whose pid must stay, and the one that things are done with.
-struct Scene {
-    stead: Stead,
+pub struct Scene {
+    pub stead: Stead,
     app: App,
     port: u16,
     bystander: i32,
+    /// Who is killed: "daemon", or "holder".
+    victim: &'static str,
 }
 
 /// Every how many places one is tried: `STEAD_FAULT_STRIDE`, or some.
@@ -327,12 +329,15 @@ fn stride() -> u64 {
 
 impl Scene {
     fn new() -> Self {
-        let stead = Stead::new();
+        Self::of(Stead::new(), "daemon")
+    }
+
+    pub fn of(stead: Stead, victim: &'static str) -> Self {
         let start = stead.command(&["start", "sleep", "--name", "by", "--", "1000"]).env("STEAD_FAULTS", "1").output();
         assert!(start.unwrap().status.success());
         let (port, bystander) = (free_port(), stead.pid("by/0"));
         let app = App::server("web", port, &[]).instances(3).with("restart_delay = 0");
-        Self { stead, app, port, bystander }
+        Self { stead, app, port, bystander, victim }
     }
 
     /// Kills the daemon at one place after another while `action` goes on, each time from the state that `begin` makes,
@@ -351,7 +356,7 @@ impl Scene {
         loop {
             begin(self);
             self.daemon_is_no_newborn();
-            fs::write(&fault, place.to_string()).unwrap();
+            fs::write(&fault, format!("{place} {}", self.victim)).unwrap();
             action(self, place);
             // What follows the answer counts, too.
             let (mut seen, mut same) = (String::new(), 0);
@@ -371,9 +376,10 @@ impl Scene {
             if undisturbed {
                 break;
             }
-            place += stride();
+            // Who comes after a holder takes longer to be there.
+            place += if self.victim == "holder" { 4 * stride() } else { stride() };
         }
-        assert!(places > 1, "the daemon was never killed");
+        assert!(places > 1, "the {} was never killed", self.victim);
         self.everything_was_said_once();
     }
 
@@ -452,7 +458,10 @@ impl Scene {
 
 #[test]
 fn a_start_that_the_daemon_dies_in_is_finished_or_never_was() {
-    let scene = Scene::new();
+    start(&Scene::new());
+}
+
+pub fn start(scene: &Scene) {
     scene.at_every_place(
         |s| drop(s.stead.run(&["delete", "web"])),
         |s, _| drop(s.stead.run(&["start", &s.app.file(&s.stead)])),
@@ -463,7 +472,10 @@ fn a_start_that_the_daemon_dies_in_is_finished_or_never_was() {
 
 #[test]
 fn a_roll_that_the_daemon_dies_in_goes_on_and_loses_nothing() {
-    let scene = Scene::new();
+    roll(&Scene::new());
+}
+
+pub fn roll(scene: &Scene) {
     scene.at_every_place(
         |s| drop(s.stead.run(&["start", &s.revision(0)]).ok()),
         |s, place| {
@@ -478,7 +490,10 @@ fn a_roll_that_the_daemon_dies_in_goes_on_and_loses_nothing() {
 
 #[test]
 fn a_scale_that_the_daemon_dies_in_comes_to_the_count() {
-    let scene = Scene::new();
+    scale(&Scene::new());
+}
+
+pub fn scale(scene: &Scene) {
     scene.at_every_place(
         |s| {
             s.stead.run(&["start", &s.app.file(&s.stead)]).ok();
@@ -492,7 +507,10 @@ fn a_scale_that_the_daemon_dies_in_comes_to_the_count() {
 
 #[test]
 fn a_stop_that_the_daemon_dies_in_leaves_nothing() {
-    let scene = Scene::new();
+    stop(&Scene::new());
+}
+
+pub fn stop(scene: &Scene) {
     scene.at_every_place(
         |s| drop(s.stead.run(&["start", &s.app.file(&s.stead)]).ok()),
         |s, _| drop(s.stead.run(&["stop", "web"])),
@@ -535,7 +553,10 @@ fn a_shutdown_that_the_daemon_dies_in_comes_to_its_end() {
 
 #[test]
 fn a_crash_that_the_daemon_dies_in_is_mended_once() {
-    let scene = Scene::new();
+    crash(&Scene::new());
+}
+
+pub fn crash(scene: &Scene) {
     scene.at_every_place(
         |s| {
             s.stead.run(&["start", &s.app.file(&s.stead)]).ok();
@@ -555,11 +576,12 @@ fn a_crash_that_the_daemon_dies_in_is_mended_once() {
         },
         |s, place| {
             let row = s.stead.instance("web/1");
-            assert_eq!(
-                (row["restarts"].as_u64(), row["last_exit"]["signal"].as_str()),
-                (Some(1), Some("SIGKILL")),
-                "place {place}"
-            );
+            let mended = (row["restarts"].as_u64().unwrap(), row["last_exit"]["signal"].as_str());
+            match s.victim {
+                "daemon" => assert_eq!(mended, (1, Some("SIGKILL")), "place {place}"),
+                // It may have been killed in the midst of the next start.
+                _ => assert!((1..=2).contains(&mended.0), "place {place}: {mended:?}"),
+            }
         },
         3,
     );

@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::adoption::{holder, under_load};
+use crate::adoption::{Scene, crash, holder, roll, scale, start, stop, under_load};
 use crate::load::{App, Load, daemon, pids, slow_machine};
 use crate::support::{Stead, alive, app, eventually, free_port};
 
@@ -23,7 +23,7 @@ impl Service {
         let holder = stead.command(&[]).get_program().to_owned();
         let holder = std::path::Path::new(&holder).with_file_name("stead-holder");
         let mut manager = Command::new("python3");
-        manager.arg(app("service-manager.py")).arg(&stead.dir).arg(&holder);
+        manager.arg(app("service-manager.py")).arg(&stead.dir).arg(&holder).env("STEAD_FAULTS", "1");
         // Its environment is what `stead` would give to a holder that it starts.
         let from = stead.command(&[]);
         for (name, value) in from.get_envs() {
@@ -112,4 +112,38 @@ fn nothing_is_lost_while_the_holder_is_killed_again_and_again_under_load() {
     under_load(&service.stead, |stead| replace_holder(stead, || ()), if slow_machine() { 1 } else { 4 });
     service.stead.run(&["shutdown"]).ok();
     service.ends();
+}
+
+/// The actions in which a daemon is killed elsewhere, with the holder killed instead.
+fn with_the_holder_killed(action: fn(&Scene)) {
+    let Service { stead, mut manager } = Service::start();
+    let scene = Scene::of(stead, "holder");
+    action(&scene);
+    scene.stead.run(&["shutdown"]).ok();
+    assert!(eventually(|| manager.try_wait().unwrap().is_some()), "it goes on after a shutdown");
+}
+
+#[test]
+fn a_start_that_the_holder_dies_in_is_finished_or_never_was() {
+    with_the_holder_killed(start);
+}
+
+#[test]
+fn a_roll_that_the_holder_dies_in_goes_on_and_loses_nothing() {
+    with_the_holder_killed(roll);
+}
+
+#[test]
+fn a_scale_that_the_holder_dies_in_comes_to_the_count() {
+    with_the_holder_killed(scale);
+}
+
+#[test]
+fn a_stop_that_the_holder_dies_in_leaves_nothing() {
+    with_the_holder_killed(stop);
+}
+
+#[test]
+fn a_crash_that_the_holder_dies_in_is_mended() {
+    with_the_holder_killed(crash);
 }
