@@ -321,10 +321,10 @@ pub struct Scene {
     victim: &'static str,
 }
 
-/// Every how many places one is tried: `STEAD_FAULT_STRIDE`, or some.
-fn stride() -> u64 {
+/// Every how many places one is tried: `STEAD_FAULT_STRIDE`, or some. Who comes after a holder takes longer to be there.
+fn stride(victim: &str) -> u64 {
     let asked = std::env::var("STEAD_FAULT_STRIDE").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(if slow_machine() { 29 } else { 3 })
+    asked.unwrap_or(if slow_machine() { 29 } else { 3 } * if victim == "holder" { 4 } else { 1 })
 }
 
 impl Scene {
@@ -376,8 +376,7 @@ impl Scene {
             if undisturbed {
                 break;
             }
-            // Who comes after a holder takes longer to be there.
-            place += if self.victim == "holder" { 4 * stride() } else { stride() };
+            place += stride(self.victim);
         }
         assert!(places > 1, "the {} was never killed", self.victim);
         self.everything_was_said_once();
@@ -546,7 +545,7 @@ fn a_shutdown_that_the_daemon_dies_in_comes_to_its_end() {
         if undisturbed {
             break;
         }
-        place += stride();
+        place += stride("daemon");
     }
     assert!(place > 1, "the daemon was never killed");
 }
