@@ -26,7 +26,7 @@ use crate::model::request::Request;
 use crate::model::selector::Selector;
 use crate::model::spec::{AppSpec, Identity, Replace};
 use crate::model::status::{AppView, InstanceStatus, InstanceView, Measure};
-use crate::sys::{identity, listener};
+use crate::sys::{identity, listener, priority};
 
 /// Specs that were looked at on this host, on their way to being deployed.
 #[derive(Debug)]
@@ -345,7 +345,7 @@ fn resolve(apps: &[RawApp], caller: Caller) -> Result<Vec<AppSpec>, Refusal> {
         authority,
         default_user: Some(&user),
         base_dir: "/",
-        cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        cpus: priority::cpus(),
         unprivileged_port_start: listener::unprivileged_port_start(),
         profile: None,
         lookup: &|_| None,

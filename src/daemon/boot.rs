@@ -21,7 +21,7 @@ use super::sockets::Rights;
 use crate::config::{self, Authority, Context, Source};
 use crate::model::ids::AppName;
 use crate::model::spec::AppSpec;
-use crate::sys::listener;
+use crate::sys::{listener, priority};
 
 /// What packages bring. A file of the same name in the config directory takes its place, as with systemd's units.
 const VENDOR: &str = "/usr/lib/stead/apps.d";
@@ -96,7 +96,7 @@ fn read(path: &Path) -> Result<Vec<AppSpec>, String> {
         // As root only if the file says so.
         default_user: None,
         base_dir: &base,
-        cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        cpus: priority::cpus(),
         unprivileged_port_start: listener::unprivileged_port_start(),
         profile: None,
         lookup: &|name| PATH.split(':').map(|dir| format!("{dir}/{name}")).find(|path| Path::new(path).is_file()),

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::spawn::FDS_EACH;
 use super::tree::Tree;
 use crate::api::{Finding, FindingLevel};
 use crate::sys::cgroup::{Controller, Layout};
@@ -10,6 +11,8 @@ use crate::sys::rlimit;
 
 /// Less free space than this below the log directory is worth a word.
 const LOG_SPACE: u64 = 1 << 30;
+/// Descriptors for so many instances are enough for anybody.
+const INSTANCES: u64 = 1000;
 
 /// `unable`: why ports cannot be shared here.
 pub fn examine(tree: &Tree, log_dir: &Path, unable: Option<String>) -> Vec<Finding> {
@@ -148,14 +151,13 @@ fn wakes_after_migration(release: &str, version: &str) -> bool {
 
 fn open_files() -> Finding {
     match rlimit::nofile() {
-        // Six descriptors an instance, for a thousand of them.
-        Ok((soft, _)) if soft >= 8192 => {
+        Ok((soft, _)) if soft >= INSTANCES * FDS_EACH => {
             finding(FindingLevel::Good, "open files", format!("the daemon may have {soft}"), "")
         }
         Ok((soft, _)) => finding(
             FindingLevel::Note,
             "open files",
-            format!("the daemon may have {soft}, enough for {} instances", soft / 6),
+            format!("the daemon may have {soft}, enough for {} instances", soft / FDS_EACH),
             "start it with a higher limit: ulimit -Hn 65536",
         ),
         Err(e) => finding(FindingLevel::Note, "open files", format!("the limit cannot be read: {e}"), ""),

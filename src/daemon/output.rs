@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::account::Account;
 use crate::logs::capture::{Capture, Event, Stream, StreamKey};
@@ -147,7 +148,11 @@ impl Output {
         out: OwnedFd,
     ) -> io::Result<()> {
         let dir = self.dir.clone();
+        let written = self.capture.sync();
         std::thread::Builder::new().name("log-follow".to_owned()).stack_size(256 << 10).spawn(move || {
+            // What was printed before the question belongs to the answer: somebody may have been told of an exit, and ask
+            // for the last words. A disk that holds the capture thread up holds no reader up for longer than this.
+            let _ = written.recv_timeout(Duration::from_secs(1));
             if let Err(error) = send_logs(&dir, selection(), query, out) {
                 tracing::warn!("logs could not be read: {error}");
             }

@@ -29,7 +29,7 @@ pub struct Prepared {
 }
 
 /// Of an instance: its process, its streams, its sockets, and what is read of it.
-const FDS_EACH: u64 = 6;
+pub(super) const FDS_EACH: u64 = 6;
 /// And of the daemon itself, with a few clients and log files.
 const FDS_OWN: u64 = 64;
 

@@ -107,10 +107,18 @@ impl Systemd {
         self.forget(&of_proc(token, STREAMS[stream]));
     }
 
-    pub fn keep_stored(&mut self, name: &str, fd: &Rc<OwnedFd>) {
-        match of_stored(name) {
-            Some(name) => self.keep(&name, fd),
-            None => say!("{name}: too long a name for systemd; it would be lost with this process"),
+    /// In the store of this process and in systemd's, instead of an earlier one of the name.
+    pub fn keep_stored(&mut self, store: &mut Store, name: String, fd: OwnedFd) {
+        // systemd would keep both (sd_notify(3), FDSTORE).
+        if store.get(&name).is_some() {
+            self.forget_stored(&name);
+        }
+        match of_stored(&name) {
+            Some(kept) => self.keep(&kept, &store.put(name, fd)),
+            None => {
+                say!("{name}: too long a name for systemd; it would be lost with this process");
+                store.put(name, fd);
+            }
         }
     }
 

@@ -56,10 +56,7 @@ impl Holder {
             }
             Request::Store { name } => {
                 let [fd] = <[OwnedFd; 1]>::try_from(fds).map_err(|_| (None, Refusal::NoFd))?;
-                if self.store.get(&name).is_some() {
-                    self.systemd.forget_stored(&name);
-                }
-                self.systemd.keep_stored(&name, &self.store.put(name.clone(), fd));
+                self.systemd.keep_stored(&mut self.store, name, fd);
                 Ok(())
             }
             Request::Drop { name } => {

@@ -118,10 +118,7 @@ fn hold(daemon: Option<PathBuf>) -> Result<u8, String> {
             };
             // The path goes with the runtime directory, if systemd has removed that.
             if store.get(NOTIFY).is_none() || !notify.exists() {
-                if store.get(NOTIFY).is_some() {
-                    systemd.forget_stored(NOTIFY);
-                }
-                systemd.keep_stored(NOTIFY, &store.put(NOTIFY.to_owned(), bind_notify(&notify)?));
+                systemd.keep_stored(&mut store, NOTIFY.to_owned(), bind_notify(&notify)?);
             }
             Given { keeper, store, table, systemd, nofile, lock, program, args, terminating: false }
         }

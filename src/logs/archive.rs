@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -20,7 +20,7 @@ use crate::sys::priority;
 
 use super::capture::Clock;
 use super::file::LogDir;
-use super::rotate::{COMPRESSED, elder_number, elders, forgive_missing};
+use super::rotate::{COMPRESSED, Elder, elder_number, elders, forgive_missing};
 
 /// How long a log has not been rotated when it is calm.
 const CALM: Duration = Duration::from_secs(10);
@@ -159,17 +159,10 @@ impl Inner {
 
     fn compress(&self, app: &AppName, current: &str) -> io::Result<()> {
         let dir = open_dir(self.root.as_fd(), app.as_str())?;
-        let found = elders(dir.as_fd(), current)?;
-        let whole: BTreeSet<u32> = found.iter().filter(|e| e.is_compressed()).map(|e| e.number).collect();
+        let found = self.without_twins(dir.as_fd(), current)?;
         for elder in found.iter().filter(|elder| !elder.is_compressed() && elder.number > 1) {
             if self.state().over {
                 return Ok(());
-            }
-            if whole.contains(&elder.number) {
-                // Somebody died between the two last steps below.
-                let _names = self.root.names();
-                forgive_missing(unlink(dir.as_fd(), &elder.name))?;
-                continue;
             }
             let plain = match open_read(dir.as_fd(), &elder.name) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
@@ -197,6 +190,21 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// The rotated files, once each: who died between the two last steps of `compress` left one as it was beside what was
+    /// made of it.
+    fn without_twins(&self, dir: BorrowedFd<'_>, current: &str) -> io::Result<Vec<Elder>> {
+        // A rotation between the look and the removal would put another file under the name.
+        let _names = self.root.names();
+        let mut found = elders(dir, current)?;
+        let packed: BTreeSet<u32> = found.iter().filter(|e| e.is_compressed()).map(|e| e.number).collect();
+        let is_twin = |elder: &Elder| !elder.is_compressed() && packed.contains(&elder.number);
+        for twin in found.iter().filter(|elder| is_twin(elder)) {
+            forgive_missing(unlink(dir, &twin.name))?;
+        }
+        found.retain(|elder| !is_twin(elder));
+        Ok(found)
     }
 
     /// With its owner, mode and time: a reader knows the file by the time that it was written last.
@@ -240,18 +248,22 @@ impl Inner {
                 let size = seen.blocks() * 512;
                 total += size;
                 if files.iter().any(|current| elder_number(current, name).is_some()) || is_orphan(name) {
-                    removable.push((seen.modified()?, size, Arc::clone(&dir), name.clone()));
+                    removable.push((seen.modified()?, size, seen.ino(), Arc::clone(&dir), name.clone()));
                 }
             }
         }
         removable.sort_by_key(|(modified, ..)| *modified);
-        for (_, size, dir, name) in removable {
+        for (_, size, ino, dir, name) in removable {
             if total <= cap {
                 break;
             }
             let _names = self.root.names();
-            forgive_missing(unlink(dir.as_fd(), &name))?;
-            total -= size;
+            // A rotation may have put a newer file under the name; then there will be another look.
+            let same = open_read(dir.as_fd(), &name).and_then(|file| file.metadata()).is_ok_and(|now| now.ino() == ino);
+            if same {
+                forgive_missing(unlink(dir.as_fd(), &name))?;
+                total -= size;
+            }
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use super::format::{app_stamp, format_end};
 use super::pump::{Order, Outcome, Stop};
 use super::sinks::Sinks;
 
-use stream::{Behind, Piece, Source};
+use stream::{Piece, Readable, Source};
 
 /// A piece of a line that has not grown for so long is written without its end.
 const PIECE_AGE: Duration = Duration::from_secs(1);
@@ -232,7 +232,7 @@ impl Engine {
     /// A pipe has come to its end: the stream goes on with the one behind it, if there is one.
     fn unspill_or_end(&mut self, key: u64) {
         let Some(source) = self.sources.get_mut(&key) else { return };
-        let Some(Behind { pipe, ino }) = source.behind.take() else { return self.end(key) };
+        let Some(Readable { file: pipe, ino }) = source.behind.take() else { return self.end(key) };
         (source.pipe, source.ino) = (pipe, ino);
         (source.ready, source.hung_up, source.piece, source.not_before) = (true, false, None, Mono(0));
         match self.set.add(source.pipe.as_fd(), key) {

@@ -235,12 +235,7 @@ fn own_programs(stead: &Stead) -> std::path::PathBuf {
 fn run_of(stead: &Stead, args: &[&str]) -> std::process::Output {
     let mut command = std::process::Command::new(stead.path("bin/stead"));
     command.args(args);
-    stead.command(&[]).get_envs().for_each(|(name, value)| {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    });
+    stead.settle_environment(&mut command);
     command.output().unwrap()
 }
 

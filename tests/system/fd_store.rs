@@ -25,13 +25,7 @@ impl Service {
         let mut manager = Command::new("python3");
         manager.arg(app("service-manager.py")).arg(&stead.dir).arg(&holder).env("STEAD_FAULTS", "1");
         // Its environment is what `stead` would give to a holder that it starts.
-        let from = stead.command(&[]);
-        for (name, value) in from.get_envs() {
-            match value {
-                Some(value) => manager.env(name, value),
-                None => manager.env_remove(name),
-            };
-        }
+        stead.settle_environment(&mut manager);
         fs::create_dir_all(stead.path("log")).unwrap();
         let log = fs::File::create(stead.path("log/stead.log")).unwrap();
         let manager = manager.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
@@ -91,7 +85,9 @@ fn a_killed_holder_costs_no_app_anything_and_an_exit_that_nobody_saw_is_known() 
     stead.run(&["upgrade"]).ok();
     kill(Pid::from_raw(web[0]), Signal::SIGKILL).unwrap();
     let row = stead.wait("web/0", "running again", |row| row["status"] == "running" && row["restarts"] == 1);
-    assert_ne!(row["last_exit"]["reason"], "stop");
+    // It is another's child still, and may be seen before that one reaps it.
+    let reason = row["last_exit"]["reason"].as_str();
+    assert!(matches!(reason, Some("signal" | "unknown")), "{row:#}");
     replace_holder(stead, || ());
     stead.run(&["reload", "web"]).ok();
     let lost = load.end();
@@ -116,11 +112,11 @@ fn nothing_is_lost_while_the_holder_is_killed_again_and_again_under_load() {
 
 /// The actions in which a daemon is killed elsewhere, with the holder killed instead.
 fn with_the_holder_killed(action: fn(&Scene)) {
-    let Service { stead, mut manager } = Service::start();
+    let Service { stead, manager } = Service::start();
     let scene = Scene::of(stead, "holder");
     action(&scene);
     scene.stead.run(&["shutdown"]).ok();
-    assert!(eventually(|| manager.try_wait().unwrap().is_some()), "it goes on after a shutdown");
+    Service { stead: scene.stead, manager }.ends();
 }
 
 #[test]

@@ -83,6 +83,16 @@ impl Stead {
         command
     }
 
+    /// Gives another program the environment that `command` gives to `stead`.
+    pub fn settle_environment(&self, other: &mut Command) {
+        for (name, value) in self.command(&[]).get_envs() {
+            match value {
+                Some(value) => other.env(name, value),
+                None => other.env_remove(name),
+            };
+        }
+    }
+
     pub fn run(&self, args: &[&str]) -> Said {
         said(self.command(args).output().unwrap())
     }

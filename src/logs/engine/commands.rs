@@ -14,7 +14,7 @@ use crate::model::time::Mono;
 use crate::sys::pipe::pending;
 
 use super::Engine;
-use super::stream::{Behind, Source};
+use super::stream::{Readable, Source};
 
 /// As much as sixteen pipes hold.
 const TURNS: usize = 16;
@@ -45,25 +45,25 @@ impl Engine {
 
     pub fn add(&mut self, stream: Stream) {
         let Stream { key: StreamKey(key), pipe, spilled, stream, label, target } = stream;
-        let of = |pipe: OwnedFd| -> io::Result<Behind> {
-            let pipe = Arc::new(File::from(pipe));
-            let seen = pipe.metadata()?;
+        let of = |fd: OwnedFd| -> io::Result<Readable> {
+            let file = Arc::new(File::from(fd));
+            let seen = file.metadata()?;
             // Inodes of files and of pipes are numbered apart.
             let ino = if seen.is_file() { seen.ino() | 1 << 63 } else { seen.ino() };
-            Ok(Behind { ino, pipe })
+            Ok(Readable { file, ino })
         };
         let known = of(pipe).and_then(|own| {
             let spilled = spilled.map(of).transpose()?;
             match spilled {
-                Some(spilled) if pending(spilled.pipe.as_fd())? > 0 => return Ok((spilled, Some(own))),
+                Some(spilled) if pending(spilled.file.as_fd())? > 0 => return Ok((spilled, Some(own))),
                 // It has been read, and nobody came to say so.
                 Some(_) => self.tell(Report::Unspilled(StreamKey(key))),
                 None => {}
             }
-            self.set.add(own.pipe.as_fd(), key)?;
+            self.set.add(own.file.as_fd(), key)?;
             Ok((own, None))
         });
-        let (Behind { pipe, ino }, behind) = match known {
+        let (Readable { file: pipe, ino }, behind) = match known {
             Ok(known) => known,
             Err(e) => return self.tell(Report::Broken { key: StreamKey(key), why: e.to_string() }),
         };

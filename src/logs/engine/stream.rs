@@ -13,7 +13,7 @@ pub(super) struct Source {
     pub pipe: Arc<File>,
     pub ino: u64,
     /// The app's own pipe, while `pipe` is a file of what was spilled of it.
-    pub behind: Option<Behind>,
+    pub behind: Option<Readable>,
     pub stream: LogStream,
     pub label: String,
     pub target: String,
@@ -28,9 +28,9 @@ pub(super) struct Source {
     pub piece: Option<Piece>,
 }
 
-/// Something to be read, or that waits for another to be.
-pub(super) struct Behind {
-    pub pipe: Arc<File>,
+/// A pipe, or a file of what was spilled of one.
+pub(super) struct Readable {
+    pub file: Arc<File>,
     pub ino: u64,
 }
 
