@@ -38,6 +38,7 @@ mod saved;
 mod sharing;
 mod sockets;
 mod spawn;
+mod specs;
 mod start;
 mod store;
 mod told;
