@@ -24,7 +24,7 @@ use crate::model::ids::{AppName, InstanceId};
 use crate::model::logframe::LogStream;
 use crate::model::request::{Denied, Request};
 use crate::model::selector::{Selector, Target};
-use crate::model::spec::{AppSpec, Identity, Replace};
+use crate::model::spec::{AppSpec, Identity, LogFormat, Replace};
 use crate::model::status::{AppView, InstanceStatus, InstanceView, Measure};
 
 /// Specs that were looked at on this host, on their way to being deployed.
@@ -330,6 +330,13 @@ impl Driver {
 
     fn logs(&self, query: LogQuery, owners: Owners) -> Result<std::os::fd::OwnedFd, Refusal> {
         let chosen = self.chosen(&Asked { selectors: query.selectors, owners })?;
+        let in_journal = chosen.iter().find(|one| one.app.spec.log.format == LogFormat::Journal);
+        if let Some(one) = in_journal.filter(|_| chosen.iter().all(|one| one.app.spec.log.format == LogFormat::Journal))
+        {
+            let app = &one.app.spec.name;
+            let text = format!("the lines of {app} go to the journal: journalctl STEAD_APP={app}");
+            return Err(Refusal::Argument(text));
+        }
         let unavailable = |e: std::io::Error| Refusal::Unavailable(format!("logs cannot be sent: {e}"));
         let known: Vec<_> = each(&chosen)
             .map(|(app, slot)| {

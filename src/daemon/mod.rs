@@ -19,6 +19,7 @@ mod executor;
 mod exits;
 mod fault;
 mod ipc;
+mod journal;
 mod left;
 mod link;
 mod listen;

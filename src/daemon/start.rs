@@ -42,6 +42,7 @@ use crate::config::{self, Share, Source, parse_settings};
 use crate::holder::protocol;
 use crate::logs::archive::HostCap;
 use crate::logs::capture::{Capture, Settings, Stream};
+use crate::logs::journal;
 use crate::logs::record::InFile;
 use crate::logs::trash::Trash;
 use crate::metrics::sampler::Sampler;
@@ -162,7 +163,8 @@ async fn serve(log_level: watch::Sender<LogLevel>) -> Result<(), StartError> {
     let (tell, told) = mpsc::unbounded_channel();
     let streams = std::mem::take(&mut adoption.streams);
     let capture = capture(&mode, kept.record, kept.trash, streams, tell.clone())?;
-    let output = Output::new(capture, mode.logs.clone(), places);
+    let tell_journal = !mode.private && Path::new(journal::SOCKET).exists();
+    let output = Output::new(capture, mode.logs.clone(), places, tell_journal);
     listen_to_notifications(kept.notify, tell.clone())?;
     let notify_path = mode.runtime.join("notify").to_string_lossy().into_owned();
     let sharing = Sharing::begin(&tree, left, tell.clone());
