@@ -45,7 +45,53 @@ impl Default for Settings {
     }
 }
 
-const KEYS: [&str; 1] = ["log_max_total"];
+/// One key of stead.toml.
+#[derive(Debug)]
+pub struct Setting {
+    pub name: &'static str,
+    /// What an absent key means, as it would be written.
+    pub default: &'static str,
+    /// One line, without a full stop.
+    pub help: &'static str,
+    /// What else there is to know, in full sentences.
+    pub doc: &'static str,
+    /// What can be written, as the object of "use".
+    pub values: &'static str,
+}
+
+/// Every key there is.
+pub static SETTINGS: [Setting; 1] = [Setting {
+    name: "log_max_total",
+    default: "\"10%\"",
+    help: "How much the rotated log files of all apps together may take",
+    doc: "Over it the oldest go first, whosever they are. A share is one of the file system that they are on.",
+    values: SHARE,
+}];
+
+/// The stead.toml that packages bring: every key with what is said of it, commented out with its default.
+pub fn template() -> String {
+    let mut text = comment(
+        "Settings of the stead daemon: see stead.toml(5). \"stead upgrade\" has them read again, and touches no app. Apps do \
+         not stand here, but in files of apps.d beside it.",
+    );
+    for Setting { name, default, help, doc, values } in &SETTINGS {
+        text.push_str(&format!("\n{}", comment(&format!("{help}. {doc} Use {values}."))));
+        text.push_str(&format!("#{name} = {default}\n"));
+    }
+    text
+}
+
+/// Lines of at most 80 columns.
+fn comment(text: &str) -> String {
+    let mut lines = vec!["#".to_owned()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() < 80 => *line = format!("{line} {word}"),
+            _ => lines.push(format!("# {word}")),
+        }
+    }
+    lines.join("\n") + "\n"
+}
 
 /// What a file says, and what is wrong with it.
 pub fn parse_settings(source: &Source) -> (Settings, Option<Errors>) {
@@ -62,17 +108,20 @@ pub fn parse_settings(source: &Source) -> (Settings, Option<Errors>) {
         match (entry.key.as_str(), &entry.node.value) {
             ("log_max_total", Value::Str(text)) => match Share::parse(text) {
                 Ok(share) => settings.log_max_total = share,
-                Err(problem) => fault(problem, SHARE),
+                Err(problem) => fault(problem, &format!("give {SHARE}")),
             },
             ("log_max_total", Value::Int(0)) => settings.log_max_total = Share::Bytes(Bytes(0)),
-            ("log_max_total", other) => fault(format!("must be a size, not {}", other.type_name()), SHARE),
+            ("log_max_total", other) => {
+                fault(format!("must be a size, not {}", other.type_name()), &format!("give {SHARE}"));
+            }
             ("app", _) => {
                 fault("apps do not stand in stead.toml".to_owned(), "put them into a file of apps.d beside it")
             }
             (key, _) => {
-                let mend = match nearest(key, KEYS) {
+                let names = SETTINGS.iter().map(|setting| setting.name);
+                let mend = match nearest(key, names.clone()) {
                     Some(meant) => format!("did you mean \"{meant}\"?"),
-                    None => format!("there is {}", KEYS.join(", ")),
+                    None => format!("there is {}", names.collect::<Vec<_>>().join(", ")),
                 };
                 fault("no such key".to_owned(), &mend);
             }
@@ -81,7 +130,7 @@ pub fn parse_settings(source: &Source) -> (Settings, Option<Errors>) {
     (settings, Errors::place(faults, Some(source)))
 }
 
-const SHARE: &str = "give a size, as in \"20G\", a share of the disk, as in \"10%\", or 0 for no limit";
+const SHARE: &str = "a size, as in \"20G\", a share of the disk, as in \"10%\", or 0 for no limit";
 
 #[cfg(test)]
 mod tests {
@@ -98,6 +147,18 @@ mod tests {
         assert_eq!(read("log_max_total = \"20G\"").0, Share::Bytes(Bytes(20 << 30)));
         assert_eq!(read("log_max_total = \"5%\"").0, Share::Percent(5));
         assert_eq!(read("log_max_total = 0").0, Share::Bytes(Bytes(0)));
+    }
+
+    #[test]
+    fn the_file_that_packages_bring_changes_nothing_and_neither_does_a_key_of_it_made_to_count() {
+        let template = template();
+        assert_eq!(read(&template), (Share::Percent(10), String::new()));
+        let counting: Vec<&str> = template
+            .lines()
+            .map(|line| line.strip_prefix('#').filter(|l| !l.starts_with(' ')).unwrap_or(line))
+            .collect();
+        let (settings, errors) = parse_settings(&Source::new("stead.toml", counting.join("\n").as_str()));
+        assert_eq!((settings, errors.map(|errors| errors.to_string())), (Settings::default(), None));
     }
 
     #[test]
