@@ -84,6 +84,8 @@ pub struct Link {
     terminate: bool,
     /// Plans whose spawn is not answered: a failure is told in their words.
     plans: HashMap<u64, Plan>,
+    /// What the holder speaks: it says so before anything else.
+    version: u32,
 }
 
 impl Link {
@@ -100,6 +102,7 @@ impl Link {
             unheard: VecDeque::new(),
             terminate: false,
             plans: HashMap::new(),
+            version: protocol::OLDEST,
         })
     }
 
@@ -172,7 +175,7 @@ impl Link {
     fn news(&mut self, message: Message, fds: Vec<OwnedFd>) -> Result<Option<FromHolder>, LinkError> {
         Ok(match message {
             Message::Hello { version } => {
-                greet(version)?;
+                self.version = greet(version)?;
                 None
             }
             Message::Spawned { token, pid, fds: kinds } => {
@@ -212,7 +215,7 @@ impl Link {
                 Err(error) => return Err(error.into()),
                 Ok(received) if received.len == 0 => return Err(LinkError::Closed),
                 Ok(received) => match Message::decode(&self.buffer[..received.len])? {
-                    Message::Hello { version } => greet(version)?,
+                    Message::Hello { version } => self.version = greet(version)?,
                     message @ (Message::Fetched { .. } | Message::Inventory { .. } | Message::Taken { .. }) => {
                         return Ok((message, received.fds));
                     }
@@ -282,8 +285,16 @@ impl Link {
         }
     }
 
-    /// Refuses a plan that no message can hold: the kernel would refuse most of these, too (execve(2), E2BIG).
+    /// Refuses a plan that no message can hold: the kernel would refuse most of these, too (execve(2), E2BIG). And one
+    /// that the holder could not carry out as it is meant.
     pub fn spawn(&mut self, token: u64, plan: Plan) -> Result<(), String> {
+        if plan.version() > self.version {
+            return Err(format!(
+                "the holder is older than this daemon and cannot confine an app (it speaks version {} of the protocol,                  not {}): `stead upgrade` replaces it, and no app is touched",
+                self.version,
+                plan.version()
+            ));
+        }
         let request = Request::Spawn { token, plan: Box::new(plan) };
         let bytes = request.encode();
         if bytes.len() > protocol::MAX_MESSAGE {
@@ -382,17 +393,17 @@ impl Link {
     }
 }
 
-/// Whether this daemon can work with a holder of that version.
-fn greet(version: u32) -> Result<(), LinkError> {
+/// The version, if this daemon can work with a holder of it.
+fn greet(version: u32) -> Result<u32, LinkError> {
     match version {
-        protocol::VERSION => Ok(()),
+        protocol::VERSION => Ok(version),
         protocol::OLDEST..protocol::VERSION => {
             tracing::warn!(
                 "the holder speaks version {version} of the protocol, this daemon {}: what is new in it does not work until \
                  the holder is replaced, too",
                 protocol::VERSION
             );
-            Ok(())
+            Ok(version)
         }
         found => Err(LinkError::Version { found }),
     }

@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::wire::{Malformed, Result};
 
 /// What a spawn was at when it failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Stage {
     Plan = 0,
@@ -37,10 +37,17 @@ pub enum Stage {
     Ambient = 19,
     Exec = 20,
     OwnPid = 21,
+    MountNamespace = 22,
+    WalkAs = 23,
+    Keep = 24,
+    PutBack = 25,
+    ReadOnly = 26,
+    Cover = 27,
+    Seccomp = 28,
 }
 
-/// Every stage and how it is said; the argument of the step follows the words.
-const STAGES: [(Stage, &str); 22] = [
+/// Every stage and how it is said; the argument of the step follows the words, or stands where the dots are.
+pub(super) const STAGES: [(Stage, &str); 29] = [
     (Stage::Plan, "cannot find what it is to be given"),
     (Stage::Streams, "cannot make its pipes"),
     (Stage::Clone, "cannot make a process"),
@@ -63,6 +70,13 @@ const STAGES: [(Stage, &str); 22] = [
     (Stage::Ambient, "cannot give capabilities"),
     (Stage::Exec, "cannot execute"),
     (Stage::OwnPid, "cannot tell it its own pid"),
+    (Stage::MountNamespace, "cannot make a mount namespace"),
+    (Stage::WalkAs, "cannot look for its paths as user"),
+    (Stage::Keep, "cannot leave … as it is"),
+    (Stage::PutBack, "cannot leave … as it is"),
+    (Stage::ReadOnly, "cannot make … read-only"),
+    (Stage::Cover, "cannot mount a tmpfs over"),
+    (Stage::Seccomp, "cannot load its system call filter"),
 ];
 
 impl Stage {
@@ -88,6 +102,13 @@ impl Stage {
             Step::Capabilities { .. } => Stage::Capabilities,
             Step::Ambient(_) => Stage::Ambient,
             Step::OwnPid(_) => Stage::OwnPid,
+            Step::MountNamespace => Stage::MountNamespace,
+            Step::WalkAs(_) => Stage::WalkAs,
+            Step::Keep(_) => Stage::Keep,
+            Step::PutBack(_) => Stage::PutBack,
+            Step::ReadOnly { .. } => Stage::ReadOnly,
+            Step::Cover { .. } => Stage::Cover,
+            Step::Seccomp(_) => Stage::Seccomp,
         }
     }
 }
@@ -138,11 +159,18 @@ impl Failure {
             (libc::EAGAIN, Stage::Clone | Stage::Cgroup | Stage::Exec) => {
                 "no more processes are allowed (pids.max of a cgroup, RLIMIT_NPROC of the user, or kernel.pid_max)"
             }
+            // open_tree(2) is of 5.2, mount_setattr(2) of 5.12. Without the latter only the topmost mount could be made
+            // read-only, and what is mounted below it would stay open behind the person's back.
+            (libc::ENOSYS, Stage::Keep | Stage::PutBack | Stage::ReadOnly) => "this takes Linux 5.12",
+            (libc::ESTALE, Stage::PutBack) => "something else has taken its place meanwhile",
+            (libc::EINVAL, Stage::Seccomp) => "this kernel has no seccomp filters",
             (errno, _) => Errno::from_raw(errno).desc(),
         };
+        let words = self.stage.to_string();
         match argument {
-            Some(argument) => format!("{} {argument}: {reason}", self.stage),
-            None => format!("{}: {reason}", self.stage),
+            Some(argument) if words.contains('…') => format!("{}: {reason}", words.replace('…', &argument)),
+            Some(argument) => format!("{words} {argument}: {reason}"),
+            None => format!("{words}: {reason}"),
         }
     }
 }
@@ -152,7 +180,10 @@ fn argument(step: &Step) -> Option<String> {
     match step {
         Step::EnterCgroup(path) | Step::Chdir(path) => Some(path.to_string_lossy().into_owned()),
         Step::Nice(number) | Step::OomScoreAdj(number) => Some(number.to_string()),
-        Step::SetGid(id) | Step::SetUid(id) => Some(id.to_string()),
+        Step::SetGid(id) | Step::SetUid(id) | Step::WalkAs(id) => Some(id.to_string()),
+        Step::Keep(path) | Step::PutBack(path) | Step::ReadOnly { path, .. } | Step::Cover { path, .. } => {
+            Some(path.to_string_lossy().into_owned())
+        }
         Step::Umask(mask) => Some(format!("{mask:04o}")),
         Step::Rlimit { resource, .. } => crate::sys::rlimit::name(*resource).map(str::to_owned),
         _ => None,
@@ -175,6 +206,17 @@ mod tests {
         assert_eq!(said(Stage::Umask, Some(2)), "cannot set the umask 0027: No such file or directory");
         assert_eq!(said(Stage::Exec, None), "cannot execute /srv/run: No such file or directory");
         assert_eq!(said(Stage::Clone, None), "cannot make a process: No such file or directory");
+    }
+
+    #[test]
+    fn what_an_old_kernel_lacks_is_named_by_the_version_that_has_it() {
+        let read_only = Step::ReadOnly { path: c"/srv".into(), must_exist: true };
+        let plan = Plan { steps: vec![read_only, Step::Seccomp(vec![])], ..Plan::default() };
+        let said = |stage, errno, step| Failure { stage, errno, step: Some(step) }.sentence(&plan);
+        assert_eq!(said(Stage::ReadOnly, libc::ENOENT, 0), "cannot make /srv read-only: No such file or directory");
+        assert_eq!(said(Stage::ReadOnly, libc::ENOSYS, 0), "cannot make /srv read-only: this takes Linux 5.12");
+        let filter = "cannot load its system call filter: this kernel has no seccomp filters";
+        assert_eq!(said(Stage::Seccomp, libc::EINVAL, 1), filter);
     }
 
     #[test]

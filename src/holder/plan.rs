@@ -5,9 +5,10 @@
 use std::ffi::CString;
 
 use crate::sys::child::MAX_FDS;
-pub use crate::sys::child::Step;
+pub use crate::sys::child::{Instruction, Step};
 
 pub use super::failure::{Failure, Stage};
+use super::protocol::OLDEST;
 use super::wire::{Malformed, Reader, Result, Writer};
 
 /// One process to be started.
@@ -65,13 +66,19 @@ impl Identity {
     /// The steps, in the one order that works: the bounding set and the groups need rights that the uid change takes
     /// away, the uid change takes the capabilities unless told otherwise, and ambient ones must be inheritable first.
     pub fn steps(&self) -> Vec<Step> {
+        self.steps_with(Vec::new())
+    }
+
+    /// The same, with what root must do but with the groups that the process will have.
+    pub fn steps_with(&self, before_uid: Vec<Step>) -> Vec<Step> {
         let capabilities = self.capabilities;
-        let mut steps = Vec::with_capacity(8);
+        let mut steps = Vec::with_capacity(8 + before_uid.len());
         if let Some(mask) = self.bounding {
             steps.push(Step::Bounding(mask));
         }
         steps.push(Step::SetGroups(self.groups.clone()));
         steps.push(Step::SetGid(self.gid));
+        steps.extend(before_uid);
         if self.uid != 0 && capabilities != 0 {
             steps.push(Step::KeepCaps);
         }
@@ -91,6 +98,15 @@ impl Identity {
 }
 
 impl Plan {
+    /// The oldest version of the protocol whose holder knows every step of it.
+    pub fn version(&self) -> u32 {
+        self.steps
+            .iter()
+            .map(|step| if Stage::of(step) < Stage::MountNamespace { OLDEST } else { 4 })
+            .max()
+            .unwrap_or(OLDEST)
+    }
+
     pub(super) fn write(&self, out: &mut Writer) {
         let strings = |out: &mut Writer, list: &[CString]| out.list(list, |out, string| out.bytes(string.as_bytes()));
         out.bytes(self.program.as_bytes());
@@ -145,8 +161,9 @@ fn write_step(out: &mut Writer, step: &Step) {
     out.u8(Stage::of(step) as u8);
     match step {
         Step::EnterCgroup(text) | Step::Chdir(text) | Step::OwnPid(text) => out.bytes(text.as_bytes()),
-        Step::Setsid | Step::NoNewPrivs | Step::KeepCaps => {}
-        Step::Umask(number) | Step::SetGid(number) | Step::SetUid(number) => out.u32(*number),
+        Step::Keep(path) | Step::PutBack(path) => out.bytes(path.as_bytes()),
+        Step::Setsid | Step::NoNewPrivs | Step::KeepCaps | Step::MountNamespace => {}
+        Step::Umask(number) | Step::SetGid(number) | Step::SetUid(number) | Step::WalkAs(number) => out.u32(*number),
         Step::Nice(number) | Step::OomScoreAdj(number) => out.i32(*number),
         Step::Bounding(mask) | Step::Ambient(mask) => out.u64(*mask),
         Step::SetGroups(groups) => out.list(groups, |out, gid| out.u32(*gid)),
@@ -160,6 +177,19 @@ fn write_step(out: &mut Writer, step: &Step) {
             out.u64(*permitted);
             out.u64(*inheritable);
         }
+        Step::ReadOnly { path, must_exist } => {
+            out.bytes(path.as_bytes());
+            out.u8((*must_exist).into());
+        }
+        Step::Cover { path, options, read_only } => {
+            out.bytes(path.as_bytes());
+            out.bytes(options.as_bytes());
+            out.u8((*read_only).into());
+        }
+        Step::Seccomp(program) => out.list(program, |out, Instruction { code, jt, jf, k }| {
+            out.u32(u32::from(*code) << 16 | u32::from(*jt) << 8 | u32::from(*jf));
+            out.u32(*k);
+        }),
     }
 }
 
@@ -183,6 +213,17 @@ fn read_step(from: &mut Reader<'_>) -> Result<Step> {
         }
         Stage::Ambient => Step::Ambient(from.u64()?),
         Stage::OwnPid => Step::OwnPid(from.c_string()?),
+        Stage::MountNamespace => Step::MountNamespace,
+        Stage::WalkAs => Step::WalkAs(from.u32()?),
+        Stage::Keep => Step::Keep(from.c_string()?),
+        Stage::PutBack => Step::PutBack(from.c_string()?),
+        Stage::ReadOnly => Step::ReadOnly { path: from.c_string()?, must_exist: from.flag()? },
+        Stage::Cover => Step::Cover { path: from.c_string()?, options: from.c_string()?, read_only: from.flag()? },
+        Stage::Seccomp => Step::Seccomp(from.list(|from| {
+            let (packed, k) = (from.u32()?, from.u32()?);
+            let [jf, jt, low, high] = packed.to_le_bytes();
+            Ok(Instruction { code: u16::from_le_bytes([low, high]), jt, jf, k })
+        })?),
         Stage::Plan | Stage::Streams | Stage::Clone | Stage::Cgroup | Stage::Fds | Stage::Exec => {
             return Err(Malformed("a stage that is not a step"));
         }

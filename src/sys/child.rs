@@ -9,6 +9,8 @@ use std::ptr;
 
 use libc::{c_char, c_int, c_long, c_ulong};
 
+use super::mounts::{self, Kept};
+
 /// One thing done in the child before exec, in the order given. Each stands for one kind of system call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -46,6 +48,40 @@ pub enum Step {
     Ambient(u64),
     /// Give it a variable of this name with its own pid, which nobody knows before the clone. At most one.
     OwnPid(CString),
+    /// A mount namespace of its own. Before every other step about mounts.
+    MountNamespace,
+    /// Walk paths with this user's rights from here on (setfsuid(2)), after `SetGroups` and `SetGid`: what this user
+    /// could not find is not found. Capabilities that have nothing to do with files stay. Undone by `SetUid`.
+    WalkAs(u32),
+    /// Keep the mounts from here down as they are, for `PutBack`. At most `MAX_KEPT`.
+    Keep(CString),
+    /// Put what the first `Keep` has kept that was not put back yet over this, its path: what was made read-only around
+    /// it since then is not here.
+    PutBack(CString),
+    /// Everything from here down. Needs Linux 5.12.
+    ReadOnly {
+        path: CString,
+        must_exist: bool,
+    },
+    /// An empty tmpfs over this directory, with these options, if there is such a directory.
+    Cover {
+        path: CString,
+        options: CString,
+        read_only: bool,
+    },
+    /// Every system call from here on is judged by this program. Needs CAP_SYS_ADMIN or `NoNewPrivs`; what comes after
+    /// it must be among what it lets pass.
+    Seccomp(Vec<Instruction>),
+}
+
+/// struct sock_filter of linux/filter.h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Instruction {
+    pub code: u16,
+    pub jt: u8,
+    pub jf: u8,
+    pub k: u32,
 }
 
 /// Where a launch failed.
@@ -120,7 +156,7 @@ pub(super) struct Prepared<'a> {
 /// The longest pid, and the NUL behind it.
 pub(super) const PID_ROOM: usize = 12;
 
-type Done = Result<(), c_int>;
+pub(super) type Done = Result<(), c_int>;
 
 /// Runs the steps and the program; comes back only by reporting and exiting.
 pub(super) fn run(mut child: Prepared<'_>) -> ! {
@@ -144,8 +180,9 @@ fn attempt(child: &mut Prepared<'_>) -> Failure {
     if let Err(failure) = place_fds(child).map_err(fail(At::Fds)) {
         return failure;
     }
+    let mut kept = Kept::new();
     for (index, step) in child.steps.iter().enumerate() {
-        if let Err(failure) = take(step, child.own_pid).map_err(fail(At::Step(index as u32))) {
+        if let Err(failure) = take(step, child.own_pid, &mut kept).map_err(fail(At::Step(index as u32))) {
             return failure;
         }
     }
@@ -160,7 +197,7 @@ fn errno() -> c_int {
     unsafe { *libc::__errno_location() }
 }
 
-fn check(result: c_long) -> Result<c_long, c_int> {
+pub(super) fn check(result: c_long) -> Result<c_long, c_int> {
     if result < 0 { Err(errno()) } else { Ok(result) }
 }
 
@@ -192,7 +229,7 @@ fn place_fds(child: &mut Prepared<'_>) -> Done {
     Ok(())
 }
 
-fn take(step: &Step, own_pid: *mut u8) -> Done {
+fn take(step: &Step, own_pid: *mut u8, kept: &mut Kept) -> Done {
     // SAFETY: each call takes integers, or pointers to data of the step, which outlives the call. The raw calls change
     // this single-threaded process only, where libc's wrappers would look for other threads to change with it.
     let result = unsafe {
@@ -223,6 +260,13 @@ fn take(step: &Step, own_pid: *mut u8) -> Done {
             Step::Capabilities { effective, permitted, inheritable } => capset(*effective, *permitted, *inheritable),
             Step::Ambient(raise) => return raise_ambient(*raise),
             Step::OwnPid(_) => return write_pid(own_pid),
+            Step::MountNamespace => return mounts::own_namespace(),
+            Step::WalkAs(uid) => return walk_as(*uid),
+            Step::Keep(path) => return kept.keep(path),
+            Step::PutBack(path) => return kept.put_back(path),
+            Step::ReadOnly { path, must_exist } => return mounts::make_read_only(path, *must_exist),
+            Step::Cover { path, options, read_only } => return mounts::cover(path, options, *read_only),
+            Step::Seccomp(program) => return load(program),
         }
     };
     check(result).map(drop)
@@ -275,6 +319,30 @@ fn raise_ambient(raise: u64) -> Done {
         check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, capability, 0, 0) }.into())?;
     }
     Ok(())
+}
+
+/// setfsuid(2) returns the former uid, whatever becomes of it; a second call that changes nothing tells.
+fn walk_as(uid: u32) -> Done {
+    // SAFETY: integers only; -1 is nobody's uid.
+    let now = unsafe {
+        libc::syscall(libc::SYS_setfsuid, uid as c_long);
+        libc::syscall(libc::SYS_setfsuid, -1 as c_long)
+    };
+    if now as u32 == uid { Ok(()) } else { Err(libc::EPERM) }
+}
+
+fn load(program: &[Instruction]) -> Done {
+    /// struct sock_fprog of linux/filter.h.
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        filter: *const Instruction,
+    }
+    let len = u16::try_from(program.len()).map_err(|_| libc::E2BIG)?;
+    let program = Program { len, filter: program.as_ptr() };
+    let mode = libc::SECCOMP_MODE_FILTER as c_ulong;
+    // SAFETY: `program` counts the instructions it points to, which have the kernel's layout and outlive the call.
+    check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program, 0, 0) }.into()).map(drop)
 }
 
 /// capset(2) in its version 3 form: two words of 32 capabilities each.

@@ -15,6 +15,7 @@ pub mod listener;
 pub mod listening;
 pub mod memfd;
 pub mod memory;
+mod mounts;
 pub mod open;
 pub mod pidfd;
 pub mod pipe;
