@@ -162,6 +162,9 @@ impl Failure {
             // open_tree(2) is of 5.2, mount_setattr(2) of 5.12. Without the latter only the topmost mount could be made
             // read-only, and what is mounted below it would stay open behind the person's back.
             (libc::ENOSYS, Stage::Keep | Stage::PutBack | Stage::ReadOnly) => "this takes Linux 5.12",
+            (libc::ELOOP, Stage::Keep | Stage::PutBack | Stage::ReadOnly) => {
+                "too many symbolic links, or one of /proc that leads into a process"
+            }
             (libc::ESTALE, Stage::PutBack) => "something else has taken its place meanwhile",
             (libc::EINVAL, Stage::Seccomp) => "this kernel has no seccomp filters",
             (errno, _) => Errno::from_raw(errno).desc(),

@@ -50,8 +50,8 @@ pub enum Step {
     OwnPid(CString),
     /// A mount namespace of its own. Before every other step about mounts.
     MountNamespace,
-    /// Walk paths with this user's rights from here on (setfsuid(2)), after `SetGroups` and `SetGid`: what this user
-    /// could not find is not found. Capabilities that have nothing to do with files stay. Undone by `SetUid`.
+    /// Walk paths with this user's rights from here on, after `SetGroups` and `SetGid`: what this user could not find is
+    /// not found. Of all capabilities CAP_SYS_ADMIN alone is in effect meanwhile, for mounts. 0 undoes it.
     WalkAs(u32),
     /// Keep the mounts from here down as they are, for `PutBack`. At most `MAX_KEPT`.
     Keep(CString),
@@ -321,14 +321,21 @@ fn raise_ambient(raise: u64) -> Done {
     Ok(())
 }
 
-/// setfsuid(2) returns the former uid, whatever becomes of it; a second call that changes nothing tells.
 fn walk_as(uid: u32) -> Done {
+    const CAP_SYS_ADMIN: u64 = 1 << 21;
+    // setfsuid(2) returns the former uid, whatever becomes of it; a second call that changes nothing tells.
     // SAFETY: integers only; -1 is nobody's uid.
     let now = unsafe {
         libc::syscall(libc::SYS_setfsuid, uid as c_long);
         libc::syscall(libc::SYS_setfsuid, -1 as c_long)
     };
-    if now as u32 == uid { Ok(()) } else { Err(libc::EPERM) }
+    if now as u32 != uid {
+        return Err(libc::EPERM);
+    }
+    // That takes the capabilities about files away, but in /proc those about processes open doors, too.
+    let (permitted, inheritable) = capget()?;
+    let effective = if uid == 0 { permitted } else { permitted & CAP_SYS_ADMIN };
+    check(capset(effective, permitted, inheritable)).map(drop)
 }
 
 fn load(program: &[Instruction]) -> Done {
@@ -345,9 +352,20 @@ fn load(program: &[Instruction]) -> Done {
     check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program, 0, 0) }.into()).map(drop)
 }
 
-/// capset(2) in its version 3 form: two words of 32 capabilities each.
+/// The third form of capset(2) and capget(2): two words of 32 capabilities each.
+const VERSION_3: u32 = 0x2008_0522;
+
+/// What is permitted, and what is inheritable.
+fn capget() -> Result<(u64, u64), c_int> {
+    let header: [u32; 2] = [VERSION_3, 0];
+    let mut data = [0u32; 6];
+    // SAFETY: as in `capset`; the kernel fills `data`.
+    check(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) })?;
+    let mask = |low: usize| u64::from(data[low]) | u64::from(data[low + 3]) << 32;
+    Ok((mask(1), mask(2)))
+}
+
 fn capset(effective: u64, permitted: u64, inheritable: u64) -> c_long {
-    const VERSION_3: u32 = 0x2008_0522;
     let header: [u32; 2] = [VERSION_3, 0];
     let low = |mask: u64| mask as u32;
     let high = |mask: u64| (mask >> 32) as u32;

@@ -19,6 +19,7 @@ const OPEN_TREE_CLONE: c_uint = 1;
 const OPEN_TREE_CLOEXEC: c_uint = libc::O_CLOEXEC as c_uint;
 const MOVE_MOUNT_EMPTY_PATHS: c_uint = 0x4 | 0x40;
 const MOUNT_ATTR_RDONLY: u64 = 1;
+const RESOLVE_NO_MAGICLINKS: u64 = 2;
 
 /// struct mount_attr of linux/mount.h.
 #[repr(C)]
@@ -67,9 +68,21 @@ impl Kept {
 struct Found(RawFd);
 
 impl Found {
+    /// The links of /proc that lead into a process are not followed: this one is still a copy of its parent, with
+    /// everything that the parent has open.
     fn at(path: &CStr) -> Result<Self, c_int> {
-        // SAFETY: a null-terminated path.
-        check(unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) }.into()).map(|fd| Found(fd as RawFd))
+        /// struct open_how of linux/openat2.h.
+        #[repr(C)]
+        struct OpenHow {
+            flags: u64,
+            mode: u64,
+            resolve: u64,
+        }
+        let how = OpenHow { flags: (libc::O_PATH | libc::O_CLOEXEC) as u64, mode: 0, resolve: RESOLVE_NO_MAGICLINKS };
+        let (from, size) = (libc::AT_FDCWD, size_of::<OpenHow>());
+        // SAFETY: a null-terminated path, and `how` with the layout and the size that the kernel is told.
+        let fd = unsafe { libc::syscall(libc::SYS_openat2, from, path.as_ptr(), &raw const how, size) };
+        check(fd).map(|fd| Found(fd as RawFd))
     }
 
     fn into_fd(self) -> RawFd {

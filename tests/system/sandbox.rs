@@ -217,6 +217,32 @@ fn no_answer_tells_a_user_what_is_in_a_directory_they_cannot_enter() {
 }
 
 #[test]
+fn no_way_leads_through_a_process_to_what_a_user_cannot_enter() {
+    let stead = Stead::in_run();
+    let secret = stead.path("secret");
+    let within = secret.join("within");
+    fs::create_dir_all(within.join("there")).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o700)).unwrap();
+    // Of root, in a directory that anybody could enter who got so far.
+    let mut other = Command::new("sleep").arg("1000").current_dir(&within).spawn().unwrap();
+    let mut said = Vec::new();
+    for (number, name) in ["there", "not"].iter().enumerate() {
+        let path = format!("/proc/{}/cwd/{name}", other.id());
+        let keys = format!("user = \"nobody\"\nread_only_paths = [{path:?}]");
+        let app = format!("w{number}");
+        let text = shell(&stead, &app, &keys, "true").fails().text();
+        let line = text.lines().find(|line| line.contains("cannot make")).unwrap_or_else(|| panic!("{text}"));
+        said.push(line.rsplit(": ").next().unwrap().to_owned());
+        stead.run(&["stop", &app]);
+    }
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(said[0], said[1]);
+    let said = shell(&stead, "own", "user = \"nobody\"\nread_only_paths = [\"/proc/self/fd/5\"]", "true").fails();
+    assert!(said.text().contains("one of /proc that leads into a process"), "{}", said.text());
+}
+
+#[test]
 fn a_link_that_is_swapped_meanwhile_puts_nothing_over_another_directory() {
     let stead = Stead::in_run();
     let (own, link) = (stead.path("own"), stead.path("link"));
