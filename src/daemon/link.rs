@@ -92,7 +92,10 @@ impl Link {
     /// Takes the socket that the holder left open for us. Inside a tokio runtime.
     pub fn inherit() -> Result<Self, LinkError> {
         let number = std::env::var(protocol::FD_VARIABLE).ok().and_then(|text| text.parse().ok());
-        let socket = socket::inherited(number.ok_or(LinkError::NotAChild)?)?;
+        Self::over(socket::inherited(number.ok_or(LinkError::NotAChild)?)?)
+    }
+
+    fn over(socket: OwnedFd) -> Result<Self, LinkError> {
         Ok(Self {
             socket: watched(socket, Interest::READABLE)?,
             buffer: vec![0; 64 * 1024],
@@ -290,7 +293,8 @@ impl Link {
     pub fn spawn(&mut self, token: u64, plan: Plan) -> Result<(), String> {
         if plan.version() > self.version {
             return Err(format!(
-                "the holder is older than this daemon and cannot confine an app (it speaks version {} of the protocol,                  not {}): `stead upgrade` replaces it, and no app is touched",
+                "the holder is older than this daemon and cannot confine an app (it speaks version {} of the protocol, \
+                 not {}): `stead upgrade` replaces it, and no app is touched",
                 self.version,
                 plan.version()
             ));
@@ -419,5 +423,24 @@ pub(super) fn exit_of(exit: protocol::Exit) -> Exit {
         protocol::Exit::Code(code) => Exit::Code(code),
         protocol::Exit::Signal { signal, core_dumped } => Exit::Signal { signal: Signal(signal), core_dumped },
         protocol::Exit::Unknown => Exit::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::holder::plan::Step;
+
+    #[tokio::test]
+    async fn an_older_holder_is_asked_for_nothing_that_it_cannot_do() {
+        let (ours, _theirs) = socket::packet_pair().unwrap();
+        let mut link = Link::over(ours).unwrap();
+        link.news(Message::Hello { version: 3 }, Vec::new()).unwrap();
+        let plan = |step| Plan { steps: vec![step], ..Plan::default() };
+        assert_eq!(link.spawn(1, plan(Step::Setsid)), Ok(()));
+        let refused = link.spawn(2, plan(Step::MountNamespace)).unwrap_err();
+        assert!(refused.contains("speaks version 3") && refused.contains("`stead upgrade`"), "{refused}");
+        link.news(Message::Hello { version: protocol::VERSION }, Vec::new()).unwrap();
+        assert_eq!(link.spawn(2, plan(Step::MountNamespace)), Ok(()));
     }
 }
