@@ -1,10 +1,17 @@
 //! The table of keys: name, type, default, who may set it, what it does.
-//! Owns: the only list of keys there is. A key exists by standing here and being read in `resolve`.
+//! Owns: the only list of keys there is, with the section of `sandbox`. A key exists by standing here and being read in
+//! `resolve`.
 //! Never: code. What a kind of value looks like is in `fields`.
 
 use super::keys::{Default, Key, Kind, Section, Who};
 
-const fn key(name: &'static str, kind: Kind, default: Default, help: &'static str, doc: &'static str) -> Key {
+pub(super) const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: Default,
+    help: &'static str,
+    doc: &'static str,
+) -> Key {
     Key { name, kind, default, who: Who::Owner, help, doc }
 }
 
@@ -326,75 +333,7 @@ pub static SECTIONS: &[Section] = &[
             ),
         ],
     },
-    Section {
-        title: "What it may touch",
-        keys: &[
-            key(
-                "protect_system",
-                Kind::Switch(&["full", "strict"]),
-                Text("false"),
-                "How much of the file system is read-only to it",
-                "`true`: /usr, /boot and /efi; `\"full\"`: /etc, too; `\"strict\"`: everything but /dev, /proc, /sys and \
-                 `read_write_paths`. Here and below it is this app that sees it so, each run in a mount namespace of its \
-                 own; what is mounted on the host later appears as it is. Logs, `listen` and `env_file` are stead's own \
-                 business and work as ever. An app that runs as root can undo it, unless `seccomp` or `capabilities` \
-                 takes mount(2) from it. Needs Linux 5.12; an app does not start with less than it asks for.",
-            ),
-            key(
-                "protect_home",
-                Kind::Switch(&["read-only", "tmpfs"]),
-                Text("false"),
-                "What becomes of /home, /root and /run/user",
-                "`true`: they are empty, and closed to all but root; `\"tmpfs\"`: empty; neither can be written to.",
-            ),
-            key(
-                "private_tmp",
-                Kind::Bool,
-                Text("false"),
-                "/tmp and /var/tmp are its own, empty when it begins and gone when it ends",
-                "Each run of each instance has its own, and so has each attempt of a command in `ready_on`. They are in \
-                 memory: what is in them counts as the instance's own, against `memory_max`, too.",
-            ),
-            key(
-                "read_only_paths",
-                Kind::Paths,
-                Unset,
-                "Files and directories that are read-only to it, with all below them",
-                "Looked for with the rights of the app's user; one that is not found keeps the app from starting. The \
-                 longer of two paths wins.",
-            ),
-            key(
-                "read_write_paths",
-                Kind::Paths,
-                Unset,
-                "What within them stays as it is on the host",
-                "Exceptions from `protect_system`, `protect_home = \"read-only\"` and `read_only_paths`. Nothing becomes \
-                 writable that is not so on the host.",
-            ),
-            key(
-                "restrict_namespaces",
-                Kind::Bool,
-                Text("false"),
-                "It can make and enter no namespaces",
-                "unshare(2), setns(2) and clone(2) with CLONE_NEW flags fail with EPERM; clone3(2) with ENOSYS, as on a \
-                 kernel without it, and the C library falls back to clone(2). Here and in `seccomp` a call of another \
-                 architecture kills the process (SIGSYS), so programs of 32 bits do not run.",
-            ),
-            key(
-                "seccomp",
-                Kind::Choice(&["none", "default"]),
-                Text("none"),
-                "Which system calls it has",
-                "`default`: all that services need. With EPERM fail those that mount (mount, umount2, move_mount and \
-                 their like, chroot, pivot_root); load modules, boot or stop the kernel (init_module, kexec_load, reboot); \
-                 set clocks (settimeofday, clock_settime, adjtimex); change the host (swapon, sethostname, acct, quotactl, \
-                 syslog, vhangup); reach hardware (ioperm, iopl); watch others (ptrace, process_vm_readv, pidfd_getfd, \
-                 perf_event_open, fanotify_init); bpf, userfaultfd, open_by_handle_at; the key rings (keyctl, add_key, \
-                 request_key); modify_ldt, and what is obsolete (uselib, ustat, sysfs, lookup_dcookie). No program that it \
-                 executes can undo it.",
-            ),
-        ],
-    },
+    super::sandbox::SECTION,
     Section {
         title: "Logs",
         keys: &[

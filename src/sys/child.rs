@@ -9,6 +9,7 @@ use std::ptr;
 
 use libc::{c_char, c_int, c_long, c_ulong};
 
+use super::credentials;
 use super::mounts::{self, Kept};
 
 /// One thing done in the child before exec, in the order given. Each stands for one kind of system call.
@@ -256,12 +257,14 @@ fn take(step: &Step, own_pid: *mut u8, kept: &mut Kept) -> Done {
             Step::SetUid(uid) => libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid),
             Step::NoNewPrivs => libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as c_ulong, 0, 0, 0).into(),
             Step::KeepCaps => libc::prctl(libc::PR_SET_KEEPCAPS, 1 as c_ulong, 0, 0, 0).into(),
-            Step::Bounding(keep) => return drop_bounding(*keep),
-            Step::Capabilities { effective, permitted, inheritable } => capset(*effective, *permitted, *inheritable),
-            Step::Ambient(raise) => return raise_ambient(*raise),
+            Step::Bounding(keep) => return credentials::drop_bounding(*keep),
+            Step::Capabilities { effective, permitted, inheritable } => {
+                return credentials::capset(*effective, *permitted, *inheritable);
+            }
+            Step::Ambient(raise) => return credentials::raise_ambient(*raise),
             Step::OwnPid(_) => return write_pid(own_pid),
             Step::MountNamespace => return mounts::own_namespace(),
-            Step::WalkAs(uid) => return walk_as(*uid),
+            Step::WalkAs(uid) => return credentials::walk_as(*uid),
             Step::Keep(path) => return kept.keep(path),
             Step::PutBack(path) => return kept.put_back(path),
             Step::ReadOnly { path, must_exist } => return mounts::make_read_only(path, *must_exist),
@@ -299,45 +302,6 @@ fn write_pid(room: *mut u8) -> Done {
     Ok(())
 }
 
-fn drop_bounding(keep: u64) -> Done {
-    for capability in (0..64).filter(|bit| keep & (1 << bit) == 0) {
-        // SAFETY: integers only.
-        match check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability as c_ulong, 0, 0, 0) }.into()) {
-            Ok(_) => {}
-            // The kernel knows no capability of this number, and so none above it.
-            Err(libc::EINVAL) => return Ok(()),
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-fn raise_ambient(raise: u64) -> Done {
-    for capability in (0..64).filter(|bit| raise & (1 << bit) != 0) {
-        let (raise, capability) = (libc::PR_CAP_AMBIENT_RAISE as c_ulong, capability as c_ulong);
-        // SAFETY: integers only.
-        check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, capability, 0, 0) }.into())?;
-    }
-    Ok(())
-}
-
-fn walk_as(uid: u32) -> Done {
-    const CAP_SYS_ADMIN: u64 = 1 << 21;
-    // setfsuid(2) returns the former uid, whatever becomes of it; a second call that changes nothing tells.
-    // SAFETY: integers only; -1 is nobody's uid.
-    let now = unsafe {
-        libc::syscall(libc::SYS_setfsuid, uid as c_long);
-        libc::syscall(libc::SYS_setfsuid, -1 as c_long)
-    };
-    if now as u32 != uid {
-        return Err(libc::EPERM);
-    }
-    // That takes the capabilities about files away, but in /proc those about processes open doors, too.
-    let (permitted, inheritable) = capget()?;
-    let effective = if uid == 0 { permitted } else { permitted & CAP_SYS_ADMIN };
-    check(capset(effective, permitted, inheritable)).map(drop)
-}
-
 fn load(program: &[Instruction]) -> Done {
     /// struct sock_fprog of linux/filter.h.
     #[repr(C)]
@@ -350,29 +314,6 @@ fn load(program: &[Instruction]) -> Done {
     let mode = libc::SECCOMP_MODE_FILTER as c_ulong;
     // SAFETY: `program` counts the instructions it points to, which have the kernel's layout and outlive the call.
     check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program, 0, 0) }.into()).map(drop)
-}
-
-/// The third form of capset(2) and capget(2): two words of 32 capabilities each.
-const VERSION_3: u32 = 0x2008_0522;
-
-/// What is permitted, and what is inheritable.
-fn capget() -> Result<(u64, u64), c_int> {
-    let header: [u32; 2] = [VERSION_3, 0];
-    let mut data = [0u32; 6];
-    // SAFETY: as in `capset`; the kernel fills `data`.
-    check(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) })?;
-    let mask = |low: usize| u64::from(data[low]) | u64::from(data[low + 3]) << 32;
-    Ok((mask(1), mask(2)))
-}
-
-fn capset(effective: u64, permitted: u64, inheritable: u64) -> c_long {
-    let header: [u32; 2] = [VERSION_3, 0];
-    let low = |mask: u64| mask as u32;
-    let high = |mask: u64| (mask >> 32) as u32;
-    let data: [u32; 6] =
-        [low(effective), low(permitted), low(inheritable), high(effective), high(permitted), high(inheritable)];
-    // SAFETY: header and data have the layout of the kernel's cap_user_header and two cap_user_data.
-    unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) }
 }
 
 /// Ignored signals and a blocked mask would outlive exec, and a program finds SIGPIPE ignored only if it asked.

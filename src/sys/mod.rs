@@ -8,6 +8,7 @@ pub mod capability;
 pub mod cgroup;
 pub mod child;
 pub mod clone;
+mod credentials;
 pub mod identity;
 pub mod inet_diag;
 pub mod inherit;

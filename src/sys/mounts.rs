@@ -157,7 +157,9 @@ pub(super) fn make_read_only(path: &CStr, must_exist: bool) -> Done {
         Err(libc::EINVAL) => {
             let tree = found.copy()?;
             tree.set_read_only()?;
-            tree.put_over(&found)
+            tree.put_over(&found)?;
+            // The root of a chroot is no mount's, and nobody in it sees what is put over it: there this fails again.
+            Found::at(path)?.set_read_only()
         }
         set => set,
     }

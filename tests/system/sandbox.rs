@@ -51,6 +51,17 @@ fn tried(stead: &Stead, name: &str, keys: &str, script: &str) -> String {
     printed(stead, name)
 }
 
+/// Starts stead where mounts are nobody else's. `setup` may make some.
+#[track_caller]
+fn start_on_a_host_of_its_own(stead: &Stead, setup: &str, file: &Path) {
+    let start = format!("{} start {}", stead.command(&[]).get_program().display(), file.display());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &format!("{setup} && exec {start}")]);
+    stead.settle_environment(&mut command);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[track_caller]
 fn says(out: &str, lines: &[&str]) {
     for line in lines {
@@ -165,21 +176,39 @@ fn what_is_read_only_on_the_host_stays_so_whatever_an_app_calls_writable() {
             ["/bin/sh", "-c", &format!("{CAN}can touch {sealed}/x; can touch {open}/x; echo end; exec sleep 1000")]
         ),
     );
-    // A host of its own, where a directory is a read-only bind mount of a file system that can be written to.
-    let host = format!(
-        "mount --bind {sealed} {sealed} && mount -o remount,bind,ro {sealed} && exec {} start {}",
-        stead.command(&[]).get_program().to_str().unwrap(),
-        file.display()
-    );
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", &host]);
-    stead.settle_environment(&mut command);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // A directory that is a read-only bind mount of a file system that can be written to.
+    let setup = format!("mount --bind {sealed} {sealed} && mount -o remount,bind,ro {sealed}");
+    start_on_a_host_of_its_own(&stead, &setup, &file);
     says(
         &printed(&stead, "s"),
         &[&format!("touch {sealed}/x no: Read-only file system"), &format!("touch {open}/x yes")],
     );
+}
+
+#[test]
+fn what_the_host_mounts_and_unmounts_later_comes_and_goes() {
+    let stead = Stead::in_run();
+    let disk = stead.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let there = disk.join("there");
+    let wait = "until test -e {}; do sleep 0.02; done; echo came; while test -e {}; do sleep 0.02; done; echo end";
+    let script = format!("{}; exec sleep 1000", wait.replace("{}", there.to_str().unwrap()));
+    let file = stead.file(
+        "s.toml",
+        &format!("[[app]]\nname = \"s\"\nready_on = \"instant\"\n{ALL}run = {:?}\n", ["/bin/sh", "-c", &script]),
+    );
+    start_on_a_host_of_its_own(&stead, "mount --make-rshared /", &file);
+    let stat = fs::read_to_string(format!("/proc/{}/stat", stead.pid("s/0"))).unwrap();
+    let holder = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap();
+    let on_the_host = |line: &str| {
+        let status = Command::new("nsenter").args(["-t", holder, "-m", "sh", "-c", line]).status().unwrap();
+        assert!(status.success(), "{line}");
+    };
+    on_the_host(&format!("mount -t tmpfs none {} && touch {}", disk.display(), there.display()));
+    assert!(eventually(|| stead.run(&["logs", "s", "--no-follow"]).out.contains("came")));
+    // Not lazily: nobody keeps it busy.
+    on_the_host(&format!("umount {}", disk.display()));
+    printed(&stead, "s");
 }
 
 #[test]
