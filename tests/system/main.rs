@@ -18,6 +18,7 @@ mod passed;
 mod ports;
 mod readiness;
 mod rolls;
+mod sandbox;
 mod spawning;
 mod stopping;
 mod support;
