@@ -16,6 +16,7 @@ mod logging;
 mod passed;
 mod ports;
 mod readiness;
+mod remote;
 mod rolls;
 mod spawning;
 mod stopping;

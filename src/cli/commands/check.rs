@@ -19,7 +19,7 @@ pub(super) fn run(session: &Session, file: Option<&Path>) -> Result {
 }
 
 /// The file that was named, or the nearest stead.toml that the caller may be supposed to mean.
-pub(super) fn file_or_default(session: &Session, file: Option<&Path>, verb: &str) -> Result<PathBuf> {
+pub fn file_or_default(session: &Session, file: Option<&Path>, verb: &str) -> Result<PathBuf> {
     if let Some(file) = file {
         return Ok(file.to_path_buf());
     }
