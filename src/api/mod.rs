@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ pub use crate::config::raw::{Entry, Node, RawApp, Value};
 use crate::model::ids::{InstanceId, JobId};
 use crate::model::request::{Denied, InstanceOutcome, Outcome, Request};
 use crate::model::selector::Selector;
+use crate::model::spec::AppSpec;
 use crate::model::status::{InstanceDetail, InstanceStatus, Measure, Snapshot};
 use crate::model::time::Wall;
 
@@ -21,6 +23,27 @@ use crate::model::time::Wall;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     pub uid: u32,
+}
+
+/// Whose apps a request may concern, and an answer may tell of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owners {
+    Everybody,
+    /// Users, as the `user` of a spec names them.
+    These(BTreeSet<String>),
+}
+
+impl Owners {
+    pub fn have(&self, spec: &AppSpec) -> bool {
+        self.are(&spec.identity.user)
+    }
+
+    pub fn are(&self, user: &str) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::These(users) => users.contains(user),
+        }
+    }
 }
 
 /// Why nothing was done.
@@ -70,16 +93,44 @@ pub struct LogQuery {
     pub events: bool,
 }
 
+/// What a question is about. No selector means all that there is, and that may be nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub selectors: Vec<Selector>,
+    pub owners: Owners,
+}
+
+/// A config file's text, as somebody sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// For errors.
+    pub name: String,
+    pub content: String,
+    /// Where relative paths begin: an absolute path.
+    pub base_dir: String,
+    pub profile: Option<String>,
+}
+
 /// One app, whole: `stead show`.
 #[derive(Debug, Clone)]
 pub struct AppDetail {
     pub name: String,
     pub namespace: String,
+    /// Whom it runs as.
+    pub user: String,
     pub revision: u64,
     pub instances_wanted: u32,
     /// The settings by their config keys, env values included: the bus decides who sees them.
     pub spec: Vec<(String, Value)>,
     pub instances: Vec<InstanceDetail>,
+}
+
+impl AppDetail {
+    /// The same without the values of environment variables.
+    pub fn without_secrets(mut self) -> Self {
+        self.spec.retain(|(key, _)| key != "env");
+        self
+    }
 }
 
 /// What starting these specs would do.
@@ -115,17 +166,86 @@ pub enum FindingLevel {
 /// The daemon's mailbox. Each message carries where its answer goes; a dropped answer means the daemon went down.
 #[derive(Debug)]
 pub enum Ask {
-    Submit { request: Request, answer: oneshot::Sender<Result<Job, Refusal>> },
-    Deploy { apps: Vec<RawApp>, caller: Caller, answer: oneshot::Sender<Result<Job, Refusal>> },
-    Plan { apps: Vec<RawApp>, caller: Caller, answer: oneshot::Sender<Result<Vec<PlanLine>, Refusal>> },
-    List { selectors: Vec<Selector>, measure: Measure, answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>> },
-    Show { selectors: Vec<Selector>, answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>> },
-    Logs { query: LogQuery, answer: oneshot::Sender<Result<OwnedFd, Refusal>> },
-    Save { name: String, answer: oneshot::Sender<Result<u32, Refusal>> },
-    Resurrect { name: String, answer: oneshot::Sender<Result<Job, Refusal>> },
-    Upgrade { answer: oneshot::Sender<()> },
-    Flush { selectors: Vec<Selector>, answer: oneshot::Sender<Result<Vec<String>, Refusal>> },
-    Doctor { answer: oneshot::Sender<Vec<Finding>> },
+    Submit {
+        request: Request,
+        owners: Owners,
+        answer: oneshot::Sender<Result<Job, Refusal>>,
+    },
+    Deploy {
+        apps: Vec<RawApp>,
+        caller: Caller,
+        owners: Owners,
+        answer: oneshot::Sender<Result<Job, Refusal>>,
+    },
+    /// The same, of a file's text.
+    DeployFile {
+        file: File,
+        caller: Caller,
+        owners: Owners,
+        answer: oneshot::Sender<Result<Job, Refusal>>,
+    },
+    /// What is wrong in a file: nothing, or every error, one a paragraph.
+    Check {
+        file: File,
+        caller: Caller,
+        answer: oneshot::Sender<Vec<String>>,
+    },
+    /// Reads `apps.d` again: what is new there, or has changed, is deployed.
+    Reload {
+        answer: oneshot::Sender<Result<Job, Refusal>>,
+    },
+    Plan {
+        apps: Vec<RawApp>,
+        caller: Caller,
+        owners: Owners,
+        answer: oneshot::Sender<Result<Vec<PlanLine>, Refusal>>,
+    },
+    List {
+        asked: Asked,
+        measure: Measure,
+        answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>>,
+    },
+    Show {
+        asked: Asked,
+        answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>>,
+    },
+    Logs {
+        query: LogQuery,
+        owners: Owners,
+        answer: oneshot::Sender<Result<OwnedFd, Refusal>>,
+    },
+    Save {
+        name: String,
+        answer: oneshot::Sender<Result<u32, Refusal>>,
+    },
+    Resurrect {
+        name: String,
+        answer: oneshot::Sender<Result<Job, Refusal>>,
+    },
+    Upgrade {
+        answer: oneshot::Sender<()>,
+    },
+    Flush {
+        asked: Asked,
+        answer: oneshot::Sender<Result<Vec<String>, Refusal>>,
+    },
+    Doctor {
+        answer: oneshot::Sender<Vec<Finding>>,
+    },
+    /// The names by which specs may call a user.
+    Names {
+        caller: Caller,
+        answer: oneshot::Sender<BTreeSet<String>>,
+    },
+}
+
+/// How much the daemon says in its own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
 }
 
 /// A front door's grip on the daemon. Cheap to clone.
@@ -133,11 +253,25 @@ pub enum Ask {
 pub struct Handle {
     asks: mpsc::Sender<Ask>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    log_level: watch::Sender<LogLevel>,
 }
 
 impl Handle {
-    pub fn new(asks: mpsc::Sender<Ask>, snapshots: watch::Receiver<Arc<Snapshot>>) -> Self {
-        Self { asks, snapshots }
+    /// Whoever has the receiver of `log_level` does what is sent there.
+    pub fn new(
+        asks: mpsc::Sender<Ask>,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        log_level: watch::Sender<LogLevel>,
+    ) -> Self {
+        Self { asks, snapshots, log_level }
+    }
+
+    pub fn log_level(&self) -> LogLevel {
+        *self.log_level.borrow()
+    }
+
+    pub fn set_log_level(&self, level: LogLevel) {
+        self.log_level.send_replace(level);
     }
 
     /// The world as of the last step.
@@ -150,36 +284,47 @@ impl Handle {
         self.snapshots.clone()
     }
 
-    pub async fn submit(&self, request: Request) -> Result<Job, Refusal> {
-        self.ask(|answer| Ask::Submit { request, answer }).await?
+    pub async fn submit(&self, request: Request, owners: Owners) -> Result<Job, Refusal> {
+        self.ask(|answer| Ask::Submit { request, owners, answer }).await?
     }
 
     /// Resolves the apps with the caller's rights and deploys them, all or none.
-    pub async fn deploy(&self, apps: Vec<RawApp>, caller: Caller) -> Result<Job, Refusal> {
-        self.ask(|answer| Ask::Deploy { apps, caller, answer }).await?
+    pub async fn deploy(&self, apps: Vec<RawApp>, caller: Caller, owners: Owners) -> Result<Job, Refusal> {
+        self.ask(|answer| Ask::Deploy { apps, caller, owners, answer }).await?
     }
 
-    pub async fn plan(&self, apps: Vec<RawApp>, caller: Caller) -> Result<Vec<PlanLine>, Refusal> {
-        self.ask(|answer| Ask::Plan { apps, caller, answer }).await?
+    pub async fn deploy_file(&self, file: File, caller: Caller, owners: Owners) -> Result<Job, Refusal> {
+        self.ask(|answer| Ask::DeployFile { file, caller, owners, answer }).await?
     }
 
-    /// No selector means all, and all may be nothing.
-    pub async fn list(&self, selectors: Vec<Selector>, measure: Measure) -> Result<Vec<InstanceStatus>, Refusal> {
-        self.ask(|answer| Ask::List { selectors, measure, answer }).await?
+    pub async fn check(&self, file: File, caller: Caller) -> Result<Vec<String>, Refusal> {
+        self.ask(|answer| Ask::Check { file, caller, answer }).await
     }
 
-    pub async fn show(&self, selectors: Vec<Selector>) -> Result<Vec<AppDetail>, Refusal> {
-        self.ask(|answer| Ask::Show { selectors, answer }).await?
+    pub async fn reload(&self) -> Result<Job, Refusal> {
+        self.ask(|answer| Ask::Reload { answer }).await?
+    }
+
+    pub async fn plan(&self, apps: Vec<RawApp>, caller: Caller, owners: Owners) -> Result<Vec<PlanLine>, Refusal> {
+        self.ask(|answer| Ask::Plan { apps, caller, owners, answer }).await?
+    }
+
+    pub async fn list(&self, asked: Asked, measure: Measure) -> Result<Vec<InstanceStatus>, Refusal> {
+        self.ask(|answer| Ask::List { asked, measure, answer }).await?
+    }
+
+    pub async fn show(&self, asked: Asked) -> Result<Vec<AppDetail>, Refusal> {
+        self.ask(|answer| Ask::Show { asked, answer }).await?
     }
 
     /// The read end of a pipe on which the lines come, framed as `model::logframe` says; closed after the last.
-    pub async fn logs(&self, query: LogQuery) -> Result<OwnedFd, Refusal> {
-        self.ask(|answer| Ask::Logs { query, answer }).await?
+    pub async fn logs(&self, query: LogQuery, owners: Owners) -> Result<OwnedFd, Refusal> {
+        self.ask(|answer| Ask::Logs { query, owners, answer }).await?
     }
 
     /// Empties the log files of the selected apps; the answer names the files.
-    pub async fn flush(&self, selectors: Vec<Selector>) -> Result<Vec<String>, Refusal> {
-        self.ask(|answer| Ask::Flush { selectors, answer }).await?
+    pub async fn flush(&self, asked: Asked) -> Result<Vec<String>, Refusal> {
+        self.ask(|answer| Ask::Flush { asked, answer }).await?
     }
 
     /// Keeps what is wanted now under a name; the answer is how many apps that are.
@@ -199,6 +344,11 @@ impl Handle {
 
     pub async fn doctor(&self) -> Result<Vec<Finding>, Refusal> {
         self.ask(|answer| Ask::Doctor { answer }).await
+    }
+
+    /// The names by which specs may call the caller: one, and the number.
+    pub async fn names(&self, caller: Caller) -> Result<BTreeSet<String>, Refusal> {
+        self.ask(|answer| Ask::Names { caller, answer }).await
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Refusal> {

@@ -3,8 +3,6 @@
 //! Never: keeps a socket open: a kept copy would keep a dead app's listener alive.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::thread;
-use std::time::Duration;
 
 use aya::maps::{Array, HashMap, MapData, ReusePortSockArray};
 use aya::programs::SkReuseport;
@@ -15,9 +13,6 @@ use crate::sys::bpf;
 
 /// Sockets of one address; the same in route.bpf.c.
 const MOST: usize = 512;
-
-/// The last pause before a socket is taken for one of another address: a quarter of a second in all.
-const LONGEST: Duration = Duration::from_millis(128);
 
 /// `struct choice` of route.bpf.c: by hash or in turn, how many, which indexes.
 type Choice = [u32; MOST + 2];
@@ -49,7 +44,8 @@ pub enum Refusal {
         "it was opened with MPTCP, so the kernel shares it by its own hash, also with instances that are not ready"
     )]
     Multipath,
-    /// EBUSY: a socket stands at one place of one array only.
+    /// EBUSY: a socket stands at one place of one array only. Of a program that was lost with the holder, and replaced
+    /// just now, the kernel takes the array down behind our back: to be tried again.
     #[error("it is among those of another address already")]
     There,
     #[error("{0}")]
@@ -151,21 +147,15 @@ impl Group {
         bpf::attach_to_group(self.program.as_fd(), socket).map_err(refused)?;
         // First whose it will be: it may be the last thing that this daemon does.
         self.kept.set(index as u32, [run, cookie], 0).map_err(Unable::from)?;
-        let mut pause = Duration::from_millis(1);
-        loop {
-            // The element of a closed socket is empty again by itself.
-            match self.sockets.set(index as u32, &socket.as_raw_fd(), 0).map_err(|error| refusal(error.into())) {
-                // An earlier daemon has put it there.
-                Err(Refusal::There) if known.is_some() => break,
-                // It stands in the array of a program that was lost with the holder, and replaced just now. The kernel
-                // takes that down behind our back.
-                Err(Refusal::There) if pause < LONGEST => thread::sleep(pause),
-                set => {
-                    set?;
-                    break;
-                }
+        // The element of a closed socket is empty again by itself.
+        match self.sockets.set(index as u32, &socket.as_raw_fd(), 0).map_err(|error| refusal(error.into())) {
+            // An earlier daemon has put it there.
+            Err(Refusal::There) if known.is_some() => {}
+            Ok(()) => {}
+            Err(why) => {
+                self.kept.set(index as u32, [0, 0], 0).map_err(Unable::from)?;
+                return Err(why);
             }
-            pause *= 2;
         }
         let routed = self.members[index].is_some_and(|member| member.routed);
         self.members[index] = Some(Member { run, cookie, routed, placed: true });

@@ -8,7 +8,7 @@ use zbus::zvariant::OwnedValue;
 use super::error::Error;
 use super::options::{Options, Reader};
 use super::value;
-use crate::api::{LogQuery, RawApp};
+use crate::api::{File, LogQuery, RawApp};
 use crate::model::request::ScaleTo;
 use crate::model::selector::Selector;
 use crate::model::status::Measure;
@@ -52,6 +52,20 @@ pub(super) fn read_apps(apps: Vec<BTreeMap<String, OwnedValue>>) -> Result<Vec<R
         return Err(Error::argument("no app is given"));
     }
     apps.iter().map(value::app_from_dict).collect()
+}
+
+/// A file's text with its options, and whether to wait for the job.
+pub(super) fn read_file(content: String, options: Options) -> Result<(File, bool), Error> {
+    let mut options = Reader::new(options);
+    let file = File {
+        name: options.take("name")?.unwrap_or_else(|| "(sent)".to_owned()),
+        content,
+        base_dir: options.take("base_dir")?.unwrap_or_else(|| "/".to_owned()),
+        profile: options.take("profile")?,
+    };
+    let wait = options.take("wait")?.unwrap_or(false);
+    options.finish()?;
+    Ok((file, wait))
 }
 
 /// Full unless asked for less.

@@ -26,11 +26,13 @@ pub enum ErrorKind {
     Denied,
     Unavailable,
     NotPermitted,
+    /// What was asked for was begun, and came to a bad end.
+    JobFailed,
     /// D-Bus's own word for a caller who may not use this at all.
     AccessDenied,
 }
 
-const KINDS: [(ErrorKind, &str); 8] = [
+const KINDS: [(ErrorKind, &str); 9] = [
     (ErrorKind::NoMatch, "org.stead.Stead1.Error.NoMatch"),
     (ErrorKind::NoSuchApp, "org.stead.Stead1.Error.NoSuchApp"),
     (ErrorKind::InvalidArgument, "org.stead.Stead1.Error.InvalidArgument"),
@@ -38,6 +40,7 @@ const KINDS: [(ErrorKind, &str); 8] = [
     (ErrorKind::Denied, "org.stead.Stead1.Error.Denied"),
     (ErrorKind::Unavailable, "org.stead.Stead1.Error.Unavailable"),
     (ErrorKind::NotPermitted, "org.stead.Stead1.Error.NotPermitted"),
+    (ErrorKind::JobFailed, "org.stead.Stead1.Error.JobFailed"),
     (ErrorKind::AccessDenied, "org.freedesktop.DBus.Error.AccessDenied"),
 ];
 
@@ -73,6 +76,7 @@ impl From<Refusal> for Error {
                 Denied::Twice(_) => ErrorKind::InvalidConfig,
                 Denied::NotAnApp(_) | Denied::Generation(_) => ErrorKind::Denied,
                 Denied::ShuttingDown => ErrorKind::Unavailable,
+                Denied::NotYours { .. } => ErrorKind::AccessDenied,
             },
             Refusal::Argument(_) => ErrorKind::InvalidArgument,
             Refusal::Config(_) => ErrorKind::InvalidConfig,

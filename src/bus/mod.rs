@@ -4,11 +4,17 @@
 
 #![forbid(unsafe_code)]
 
+mod app;
 mod arguments;
+mod begin;
 pub mod error;
+pub mod gate;
 mod greeting;
+mod instance;
 pub mod job;
+mod logcontrol;
 pub mod manager;
+mod objects;
 pub mod options;
 pub mod proxy;
 pub mod server;
@@ -23,3 +29,6 @@ pub const ROOT: &str = "/org/stead/Stead1";
 pub const MANAGER: &str = "org.stead.Stead1.Manager";
 /// The private socket's file name in the runtime directory.
 pub const PRIVATE: &str = "private";
+
+#[cfg(test)]
+mod interface_tests;

@@ -46,6 +46,14 @@ impl Reader {
     }
 }
 
+/// For a method whose only option is whether to wait for its job.
+pub fn read_wait(options: Options) -> Result<bool, Error> {
+    let mut reader = Reader::new(options);
+    let wait = reader.take("wait")?;
+    reader.finish()?;
+    Ok(wait.unwrap_or(false))
+}
+
 /// For a method that has no options yet.
 pub fn refuse_all(options: Options) -> Result<(), Error> {
     Reader::new(options).finish()

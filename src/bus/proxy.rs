@@ -18,9 +18,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use zbus::connection::{Builder, Connection};
 use zbus::export::futures_core::Stream;
-use zbus::message::Type as MessageType;
+use zbus::message::{Flags, Type as MessageType};
 use zbus::zvariant::{self, DynamicType, OwnedObjectPath, OwnedValue, Type, Value};
-use zbus::{Guid, Message, MessageStream};
+use zbus::{Guid, MatchRule, Message, MessageStream, fdo};
 
 use super::error::Error;
 pub use super::error::ErrorKind;
@@ -28,7 +28,7 @@ use super::greeting::Greeted;
 pub use super::wire::to_json;
 use super::wire::{self, InstanceRow};
 pub use super::wire::{AppDetail, Finding, FindingLevel, PlanLine};
-use super::{MANAGER, PRIVATE, ROOT, job, value};
+use super::{MANAGER, NAME, PRIVATE, ROOT, job, value};
 use crate::api::RawApp;
 use crate::model::status::{InstanceStatus, Measure};
 use crate::model::time::Wall;
@@ -41,6 +41,11 @@ pub enum ClientError {
     Absent { path: PathBuf, source: io::Error },
     #[error("cannot connect to {}: {source}", path.display())]
     Connect { path: PathBuf, source: io::Error },
+    #[error("there is no system bus here: {0}")]
+    NoBus(String),
+    /// Nobody has the name on the bus.
+    #[error("stead does not run: nobody answers on the system bus")]
+    NoService,
     /// The daemon said no.
     #[error("{}", .0.text)]
     Refused(Error),
@@ -110,6 +115,17 @@ pub struct LogOptions {
 pub struct Client {
     connection: Connection,
     messages: MessageStream,
+    way: Way,
+}
+
+/// How the daemon is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Private,
+    /// Over the system bus, which starts stead if nobody answers, if that is wished.
+    Bus {
+        start: bool,
+    },
 }
 
 /// How long a question may take. The slowest is about the figures of a thousand instances.
@@ -118,6 +134,17 @@ const REPLY: Duration = Duration::from_secs(10);
 /// And a request until it is taken: users and environment files are looked up before, perhaps over a network. What a job
 /// takes after that is the job's business.
 const ACCEPTANCE: Duration = Duration::from_secs(30);
+
+/// And until somebody has found the password that polkit asks for.
+const PASSWORD: Duration = Duration::from_secs(300);
+
+/// The bus's words for a name that nobody has, and for a service that cannot be started.
+const NOBODY: [&str; 4] = [
+    "org.freedesktop.DBus.Error.ServiceUnknown",
+    "org.freedesktop.DBus.Error.NameHasNoOwner",
+    "org.freedesktop.systemd1.NoSuchUnit",
+    "org.freedesktop.DBus.Error.Spawn.ChildExited",
+];
 
 type Dict<'a> = BTreeMap<&'a str, Value<'a>>;
 
@@ -143,7 +170,25 @@ impl Client {
         // Nobody asks for the server's id, so any will do.
         let connection = Builder::authenticated_socket(greeted, Guid::generate())?.p2p().build().await?;
         let messages = MessageStream::from(&connection);
-        Ok(Self { connection, messages })
+        Ok(Self { connection, messages, way: Way::Private })
+    }
+
+    /// Connects to the system bus. `start`: has the bus start stead, if it does not run and is installed.
+    pub async fn over_bus(start: bool) -> Result<Self, ClientError> {
+        let connection = Builder::system()?.build().await.map_err(|error| match error {
+            zbus::Error::InputOutput(source) => ClientError::NoBus(source.to_string()),
+            other => other.into(),
+        })?;
+        // On a bus nobody else notices when the daemon is gone.
+        let rule = MatchRule::builder()
+            .msg_type(MessageType::Signal)
+            .sender("org.freedesktop.DBus")?
+            .member("NameOwnerChanged")?
+            .arg(0, NAME)?
+            .build();
+        fdo::DBusProxy::new(&connection).await?.add_match_rule(rule).await.map_err(zbus::Error::from)?;
+        let messages = MessageStream::from(&connection);
+        Ok(Self { connection, messages, way: Way::Bus { start } })
     }
 
     /// Deploys apps and waits until that is done.
@@ -240,6 +285,7 @@ impl Client {
     async fn next(&mut self) -> Result<Message, ClientError> {
         let messages = &mut self.messages;
         match poll_fn(|context| Pin::new(&mut *messages).poll_next(context)).await {
+            Some(Ok(message)) if self.way != Way::Private && says_gone(&message) => Err(ClientError::Closed),
             Some(Ok(message)) => Ok(message),
             // What came is no D-Bus.
             Some(Err(zbus::Error::InputOutput(error))) if error.kind() == io::ErrorKind::InvalidData => {
@@ -255,7 +301,15 @@ impl Client {
     where
         B: Serialize + DynamicType,
     {
-        let call = Message::method_call(ROOT, method)?.interface(MANAGER)?.build(body)?;
+        let mut call = Message::method_call(ROOT, method)?.interface(MANAGER)?;
+        if let Way::Bus { start } = self.way {
+            // Somebody sits here whom polkit may ask for a password.
+            call = call.destination(NAME)?.with_flags(Flags::AllowInteractiveAuth)?;
+            if !start {
+                call = call.with_flags(Flags::NoAutoStart)?;
+            }
+        }
+        let call = call.build(body)?;
         match self.connection.send(&call).await {
             Ok(()) => Ok(call),
             Err(zbus::Error::InputOutput(_)) => Err(ClientError::Closed),
@@ -288,6 +342,7 @@ impl Client {
     {
         // Which job is ours is known with the reply; what came before it waits here.
         let mut early = Vec::new();
+        let limit = if self.way == Way::Private { ACCEPTANCE } else { PASSWORD };
         let taken = async {
             let call = self.send(method, body).await?;
             loop {
@@ -302,7 +357,7 @@ impl Client {
                 return Ok(id.0);
             }
         };
-        let ours = within(ACCEPTANCE, taken).await?;
+        let ours = within(limit, taken).await?;
         let mut early = early.into_iter();
         loop {
             let message = match early.next() {
@@ -317,6 +372,18 @@ impl Client {
             }
         }
     }
+}
+
+/// NameOwnerChanged: name, old owner, new owner; nobody in particular is an empty text.
+fn says_gone(message: &Message) -> bool {
+    let header = message.header();
+    let is_news = header.member().is_some_and(|member| member == "NameOwnerChanged")
+        && header.sender().is_some_and(|sender| sender.as_str() == "org.freedesktop.DBus");
+    is_news
+        && message
+            .body()
+            .deserialize::<(String, String, String)>()
+            .is_ok_and(|(name, old, new)| name == NAME && !old.is_empty() && new.is_empty())
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
@@ -344,6 +411,7 @@ fn reply_to(call: &Message, message: &Message) -> Option<Result<(), ClientError>
             let text: String = message.body().deserialize().unwrap_or_default();
             Some(Err(match ErrorKind::from_name(name) {
                 Some(kind) => ClientError::Refused(Error { kind, text }),
+                None if NOBODY.contains(&name) => ClientError::NoService,
                 None => unknown(name, &text),
             }))
         }

@@ -6,14 +6,18 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
 use zbus::Guid;
 use zbus::connection::{Builder, Connection};
 
+use super::gate::{Door, Gate};
 use super::greeting::Known;
-use super::manager::{Door, Manager};
+use super::logcontrol::{self, LogControl};
+use super::manager::Manager;
+use super::objects::{ObjectManager, Objects};
 use super::{NAME, PRIVATE, ROOT};
 use crate::api::{Caller, Handle};
 
@@ -82,9 +86,8 @@ async fn serve_peer(stream: UnixStream, guid: Guid<'static>, handle: Handle) -> 
         tracing::warn!(uid, "refused a connection on the private socket");
         return Ok(());
     }
-    let manager = Manager::new(handle, Door::Private(Caller { uid }));
     let builder = Builder::socket(Known { stream, uid }).server(guid)?.p2p();
-    let builder = builder.serve_at(BUS, Greeting)?.serve_at(ROOT, manager)?;
+    let builder = serve(builder.serve_at(BUS, Greeting)?, handle, Door::Private(Caller { uid }))?.0;
     let Ok(connection) = tokio::time::timeout(HANDSHAKE, builder.build()).await else {
         tracing::debug!("dropped a peer on the private socket that did not say who it is");
         return Ok(());
@@ -94,16 +97,45 @@ async fn serve_peer(stream: UnixStream, guid: Guid<'static>, handle: Handle) -> 
     Ok(())
 }
 
+/// Everything that is served, whichever way a peer comes in.
+fn serve(builder: Builder<'_>, handle: Handle, door: Door) -> zbus::Result<(Builder<'_>, Arc<Objects>)> {
+    let gate = Arc::new(Gate::new(handle, door));
+    let objects = Arc::new(Objects::new(Arc::clone(&gate)));
+    let builder = builder
+        .serve_at(ROOT, Manager::new(Arc::clone(&gate), Arc::clone(&objects)))?
+        .serve_at(ROOT, ObjectManager { gate: Arc::clone(&gate), objects: Arc::clone(&objects) })?
+        .serve_at(logcontrol::PATH, LogControl { gate })?;
+    Ok((builder, objects))
+}
+
+/// Serves the system bus, if there is one, on a thread of its own: what others send there, however much it is and however
+/// long it takes to read, keeps nobody from his work who looks after the apps.
+pub fn on_a_thread_of_its_own(handle: Handle) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let serve = async move {
+        match serve_system(handle).await {
+            // The name is ours as long as the connection lives.
+            Ok(Some(connection)) => connection.closed().await,
+            Ok(None) => tracing::info!("there is no system bus; only the private socket is served"),
+            Err(error) => tracing::warn!("the system bus is not served: {error}"),
+        }
+    };
+    let thread = std::thread::Builder::new().name("system-bus".to_owned()).stack_size(512 << 10);
+    thread.spawn(move || runtime.block_on(serve)).map(drop)
+}
+
 /// Takes the name on the system bus and serves there. None if this host has no system bus. The name is held until the
 /// connection is dropped; `closed()` tells when the bus has gone away.
-pub async fn serve_system(handle: Handle) -> zbus::Result<Option<Connection>> {
-    let manager = Manager::new(handle, Door::System);
+async fn serve_system(handle: Handle) -> zbus::Result<Option<Connection>> {
+    let (builder, objects) = serve(Builder::system()?, handle, Door::System)?;
     // Served before the name is asked for, or a call that activates the service would find nothing.
-    match Builder::system()?.serve_at(ROOT, manager)?.name(NAME)?.build().await {
-        Ok(connection) => Ok(Some(connection)),
-        Err(zbus::Error::InputOutput(error)) if absent(error.kind()) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let connection = match builder.name(NAME)?.build().await {
+        Ok(connection) => connection,
+        Err(zbus::Error::InputOutput(error)) if absent(error.kind()) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    objects.serve(&connection).await;
+    Ok(Some(connection))
 }
 
 fn absent(kind: io::ErrorKind) -> bool {
@@ -113,12 +145,11 @@ fn absent(kind: io::ErrorKind) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::sync::Arc;
 
     use tokio::sync::{mpsc, watch};
 
     use super::*;
-    use crate::api::{Ask, Finding, FindingLevel, Job, JobUpdate, RawApp, Refusal};
+    use crate::api::{Ask, Finding, FindingLevel, Job, JobUpdate, LogLevel, RawApp, Refusal};
     use crate::bus::error::ErrorKind;
     use crate::bus::proxy::{Client, ClientError, JobNews};
     use crate::model::ids::{AppName, InstanceId, JobId, Slot};
@@ -129,7 +160,8 @@ mod tests {
     async fn pair() -> (Client, mpsc::Receiver<Ask>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (asks, mailbox) = mpsc::channel(8);
-        let handle = Handle::new(asks, watch::channel(Arc::new(Snapshot::default())).1);
+        let snapshots = watch::channel(Arc::new(Snapshot::default())).1;
+        let handle = Handle::new(asks, snapshots, watch::channel(LogLevel::Info).0);
         tokio::spawn(serve_peer(theirs, Guid::generate(), handle));
         (Client::over(ours).await.unwrap(), mailbox)
     }
@@ -149,7 +181,7 @@ mod tests {
     async fn a_job_that_was_done_before_anybody_listened_is_told_whole() {
         let (mut client, mut mailbox) = pair().await;
         tokio::spawn(async move {
-            let Some(Ask::Submit { request: Request::Stop { selectors }, answer }) = mailbox.recv().await else {
+            let Some(Ask::Submit { request: Request::Stop { selectors }, answer, .. }) = mailbox.recv().await else {
                 panic!("not a stop");
             };
             assert_eq!(selectors.len(), 1);
@@ -205,7 +237,7 @@ mod tests {
     async fn logs_come_over_a_descriptor_of_their_own() {
         let (mut client, mut mailbox) = pair().await;
         tokio::spawn(async move {
-            let Some(Ask::Logs { query, answer }) = mailbox.recv().await else { panic!("not logs") };
+            let Some(Ask::Logs { query, answer, .. }) = mailbox.recv().await else { panic!("not logs") };
             assert_eq!((query.lines, query.follow, query.events), (3, true, false));
             let (reader, mut writer) = std::io::pipe().unwrap();
             std::io::Write::write_all(&mut writer, b"line").unwrap();

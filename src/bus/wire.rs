@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use zbus::zvariant::{OwnedValue, Type};
+use zbus::zvariant::{self, OwnedValue, Type};
 
 use super::error::Error;
 use super::value;
@@ -49,8 +49,8 @@ pub struct InstanceRow {
 }
 
 /// How the latest run ended.
-#[derive(Debug, Clone, Serialize, Deserialize, Type)]
-struct ExitRow {
+#[derive(Debug, Clone, Serialize, Deserialize, Type, zvariant::Value, zvariant::OwnedValue)]
+pub struct ExitRow {
     /// Empty: it never ended.
     reason: String,
     /// Negative: none.
@@ -63,6 +63,20 @@ struct ExitRow {
     message: String,
 }
 
+impl From<Option<ExitStatus>> for ExitRow {
+    fn from(exit: Option<ExitStatus>) -> Self {
+        let none = ExitStatus { reason: String::new(), code: None, signal: None, at: 0, message: None };
+        let exit = exit.unwrap_or(none);
+        Self {
+            reason: exit.reason,
+            code: exit.code.unwrap_or(-1),
+            signal: exit.signal.unwrap_or_default(),
+            at: exit.at,
+            message: exit.message.unwrap_or_default(),
+        }
+    }
+}
+
 fn number(value: Option<u64>) -> i64 {
     value.map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX))
 }
@@ -73,8 +87,6 @@ fn given(text: String) -> Option<String> {
 
 impl From<InstanceStatus> for InstanceRow {
     fn from(s: InstanceStatus) -> Self {
-        let exit =
-            s.last_exit.unwrap_or(ExitStatus { reason: String::new(), code: None, signal: None, at: 0, message: None });
         InstanceRow {
             id: s.id,
             app: s.app,
@@ -95,13 +107,7 @@ impl From<InstanceStatus> for InstanceRow {
             ports: s.ports,
             cgroup: s.cgroup.unwrap_or_default(),
             user: s.user,
-            last_exit: ExitRow {
-                reason: exit.reason,
-                code: exit.code.unwrap_or(-1),
-                signal: exit.signal.unwrap_or_default(),
-                at: exit.at,
-                message: exit.message.unwrap_or_default(),
-            },
+            last_exit: ExitRow::from(s.last_exit),
             more: Dict::new(),
         }
     }
@@ -144,6 +150,20 @@ impl TryFrom<InstanceRow> for InstanceStatus {
     }
 }
 
+/// The measured figures of an instance; what is not known is left out.
+pub fn stats(row: &InstanceStatus) -> Dict {
+    let numbers = [
+        ("memory_bytes", row.memory_bytes),
+        ("memory_peak_bytes", row.memory_peak_bytes),
+        ("tasks", row.tasks),
+        ("uptime_ms", row.uptime_ms),
+    ];
+    let numbers = numbers.into_iter().filter_map(|(name, value)| Some((name, OwnedValue::from(value?))));
+    let cpu = row.cpu_percent.map(|percent| ("cpu_percent", OwnedValue::from(percent)));
+    let ports = OwnedValue::try_from(zbus::zvariant::Array::from(row.ports.clone())).map(|ports| ("ports", ports));
+    numbers.chain(cpu).chain(ports.ok()).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// Reads an enum by the name that serde gives it.
 fn word<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
     use serde::de::IntoDeserializer;
@@ -177,7 +197,7 @@ pub fn finding_from_wire(wire: (String, String, String, String)) -> Result<Findi
     Ok(Finding { level: word(&wire.0)?, subject: wire.1, text: wire.2, mend: wire.3 })
 }
 
-/// An app of `ShowApps`: name, namespace, revision, instances_wanted, spec (a{sv}), instances (an array of a{sv}).
+/// An app of `ShowApps`: name, namespace, user, revision, instances_wanted, spec (a{sv}), instances (an array of a{sv}).
 pub fn app_to_dict(app: AppDetail) -> Dict {
     let instances = app.instances.iter().map(|detail| {
         let json = serde_json::to_value(detail).expect("a status has string keys only and nothing that cannot be JSON");
@@ -186,6 +206,7 @@ pub fn app_to_dict(app: AppDetail) -> Dict {
     value::pairs_to_dict(vec![
         ("name".to_owned(), app.name.into()),
         ("namespace".to_owned(), app.namespace.into()),
+        ("user".to_owned(), app.user.into()),
         ("revision".to_owned(), Value::Int(app.revision.cast_signed())),
         ("instances_wanted".to_owned(), Value::Int(app.instances_wanted.into())),
         ("spec".to_owned(), Value::table(app.spec)),
@@ -208,6 +229,7 @@ pub fn app_from_dict(dict: &Dict) -> Result<AppDetail, Error> {
     Ok(AppDetail {
         name: typed(part("name")?)?,
         namespace: typed(part("namespace")?)?,
+        user: typed(part("user")?)?,
         revision: typed(part("revision")?)?,
         instances_wanted: typed(part("instances_wanted")?)?,
         spec,
@@ -336,6 +358,7 @@ mod tests {
         let app = AppDetail {
             name: "api".into(),
             namespace: "default".into(),
+            user: "www".into(),
             revision: 2,
             instances_wanted: 2,
             spec: vec![("run".into(), "a.js".into())],

@@ -65,13 +65,14 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let code = match &error {
-            ClientError::Absent { .. } => Code::Unavailable,
+            ClientError::Absent { .. } | ClientError::NoBus(_) | ClientError::NoService => Code::Unavailable,
             ClientError::Connect { .. } | ClientError::Closed | ClientError::Silent(_) => Code::Unavailable,
             ClientError::Cut => Code::Failed,
             ClientError::Refused(refused) => match refused.kind {
                 ErrorKind::NoMatch | ErrorKind::NoSuchApp => Code::NoMatch,
                 ErrorKind::InvalidArgument | ErrorKind::Denied => Code::Usage,
                 ErrorKind::InvalidConfig => Code::Config,
+                ErrorKind::JobFailed => Code::Failed,
                 ErrorKind::Unavailable => Code::Unavailable,
                 ErrorKind::NotPermitted | ErrorKind::AccessDenied => Code::NotPermitted,
             },
@@ -83,6 +84,10 @@ impl From<ClientError> for Failure {
                 let path = path.display();
                 format!("no daemon is running (nobody listens on {path}): \"stead start\" starts one")
             }
+            ClientError::NoBus(why) => format!(
+                "there is no system bus here, over which others than root reach stead ({why}): run it with sudo"
+            ),
+            ClientError::NoService => "stead does not run: sudo systemctl start stead".to_owned(),
             ClientError::Closed => {
                 format!("the daemon went down before it answered: see the end of its log, {}", log())
             }

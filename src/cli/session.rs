@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::caller::Caller;
-use super::exit::{Code, Failure, Result};
+use super::exit::Result;
 use super::launch;
 use super::paths::Paths;
 use super::talk::{ColorWish, Talk};
@@ -29,38 +29,39 @@ impl Session {
     }
 
     /// The daemon that runs. None is started: what only asks must change nothing.
-    pub async fn connect(&self, verb: &str) -> Result<Client> {
-        self.need_root(verb)?;
+    pub async fn connect(&self) -> Result<Client> {
+        if self.is_for_the_bus() {
+            return Ok(Client::over_bus(false).await?);
+        }
         launch::connect(&self.paths).await
+    }
+
+    /// Root, and whoever has a daemon of their own, reach it by its socket; everyone else over the system bus, where polkit
+    /// is asked what they may.
+    pub fn is_for_the_bus(&self) -> bool {
+        !self.caller.root && !self.paths.private
     }
 
     /// Asks a question, which changes nothing: of the daemon's successor once more, if it dies meanwhile. One that is dying
     /// takes connections until its last descriptor is closed, so the successor may be a few tries away.
     pub async fn ask<T>(
         &self,
-        verb: &str,
         question: impl AsyncFn(&mut Client) -> std::result::Result<T, ClientError>,
     ) -> Result<T> {
         for pause in PAUSES {
-            match question(&mut self.connect(verb).await?).await {
+            match question(&mut self.connect().await?).await {
                 Err(ClientError::Closed) => tokio::time::sleep(pause).await,
                 answer => return Ok(answer?),
             }
         }
-        Ok(question(&mut self.connect(verb).await?).await?)
+        Ok(question(&mut self.connect().await?).await?)
     }
 
     /// The daemon, started if none runs.
-    pub async fn connect_or_launch(&self, verb: &str) -> Result<Client> {
-        self.need_root(verb)?;
-        launch::connect_or_launch(&self.paths, &self.talk).await
-    }
-
-    /// Until polkit decides who else may.
-    pub fn need_root(&self, verb: &str) -> Result {
-        if self.caller.root {
-            return Ok(());
+    pub async fn connect_or_launch(&self) -> Result<Client> {
+        if self.is_for_the_bus() {
+            return Ok(Client::over_bus(true).await?);
         }
-        Err(Failure::new(Code::NotPermitted, format!("{verb} needs root: run sudo stead {verb} …")))
+        launch::connect_or_launch(&self.paths, &self.talk).await
     }
 }

@@ -18,7 +18,6 @@ use crate::config::resolve::{Authority, Context};
 use crate::config::{Errors, parse_toml, to_raw};
 use crate::model::listen::Listen;
 use crate::model::spec::{AppSpec, Identity};
-use crate::sys::priority;
 
 /// `--env`: variables, and at most one profile.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -168,7 +167,7 @@ impl<'a> Machine<'a> {
             authority: if self.caller.root { Authority::Root } else { Authority::Owner },
             default_user: Some(&default_user),
             base_dir,
-            cpus: priority::cpus(),
+            cpus: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
             unprivileged_port_start: unprivileged_port_start(),
             profile,
             // Not asked: the host answers, who knows the app's user too.

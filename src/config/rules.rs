@@ -65,7 +65,12 @@ pub(super) fn check_together(r: &mut Reader<'_>, spec: &AppSpec) {
             "set that, or use `out_file` alone",
         );
     }
-    if log.out_file.is_some() && log.format == LogFormat::None {
-        r.fault("out_file", "nothing is kept with `log_format = \"none\"`", "leave one of the two out");
+    let elsewhere = match log.format {
+        LogFormat::None => "nothing is kept with `log_format = \"none\"`",
+        LogFormat::Journal => "with `log_format = \"journal\"` the lines go to the journal",
+        LogFormat::Cri | LogFormat::Raw | LogFormat::Json => return,
+    };
+    if log.out_file.is_some() {
+        r.fault("out_file", elsewhere, "leave one of the two out");
     }
 }

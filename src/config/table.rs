@@ -331,11 +331,13 @@ pub static SECTIONS: &[Section] = &[
         keys: &[
             key(
                 "log_format",
-                Kind::Choice(&["cri", "raw", "json", "none"]),
+                Kind::Choice(&["cri", "raw", "json", "journal", "none"]),
                 Text("cri"),
                 "How lines are kept",
                 "`cri`: time, stream and line, as container runtimes write them. `raw`: the bytes as they came, one \
-                 file for each stream. `json`: one object a line. `none`: not at all.",
+                 file for each stream. `json`: one object a line. `journal`: by journald, with STEAD_APP, \
+                 STEAD_INSTANCE and a priority (standard error 3, else 6, or what `<N>` before a line says); \
+                 `journalctl STEAD_APP=api` shows them. `none`: not at all.",
             ),
             key(
                 "out_file",

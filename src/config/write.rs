@@ -20,8 +20,13 @@ pub(super) const BALANCE: &[(&str, Balance)] =
 pub(super) const RESTART: &[(&str, Restart)] =
     &[("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
 pub(super) const STOP_SCOPE: &[(&str, StopScope)] = &[("main", StopScope::Main), ("all", StopScope::All)];
-pub(super) const LOG_FORMATS: &[(&str, LogFormat)] =
-    &[("cri", LogFormat::Cri), ("raw", LogFormat::Raw), ("json", LogFormat::Json), ("none", LogFormat::None)];
+pub(super) const LOG_FORMATS: &[(&str, LogFormat)] = &[
+    ("cri", LogFormat::Cri),
+    ("raw", LogFormat::Raw),
+    ("json", LogFormat::Json),
+    ("journal", LogFormat::Journal),
+    ("none", LogFormat::None),
+];
 
 /// The keys that say what this spec is: those at their default are left out.
 pub fn to_raw(spec: &AppSpec) -> Vec<(String, Value)> {

@@ -12,6 +12,7 @@ use super::world::World;
 use crate::model::ids::{AppName, InstanceId, Run, Slot};
 use crate::model::request::Denied;
 use crate::model::selector::{Selector, Target};
+use crate::model::spec::AppSpec;
 
 /// The apps of a world.
 pub type Apps = BTreeMap<AppName, App>;
@@ -61,6 +62,40 @@ impl World {
             slots.into_keys().map(move |slot| InstanceId { app: app.clone(), slot: Slot(slot) })
         };
         Ok(selection.into_iter().flat_map(of_app).collect())
+    }
+}
+
+impl World {
+    /// The same, for somebody who may touch only some apps: what points at many means those of them; what names another's
+    /// is refused.
+    pub fn narrow(&self, selectors: &[Selector], may: &dyn Fn(&AppSpec) -> bool) -> Result<Vec<Selector>, Denied> {
+        let mut narrow = Vec::new();
+        for selector in selectors {
+            let spec = |app: &AppName| self.apps.get(app).map(|app| &*app.desired.spec);
+            match &selector.target {
+                Target::All | Target::Pattern(_) | Target::Namespace(_) => {
+                    let theirs = matching_apps(&self.apps, selector)?;
+                    let theirs = theirs.into_iter().filter(|app| may(&app.desired.spec));
+                    let before = narrow.len();
+                    narrow.extend(theirs.map(|app| Selector {
+                        generation: selector.generation,
+                        target: Target::App(app.name.clone()),
+                    }));
+                    if narrow.len() == before {
+                        return Err(Denied::NoMatch(selector.to_string()));
+                    }
+                }
+                Target::App(_) | Target::Instance(_) | Target::Id(_) | Target::Pid(_) => {
+                    let named = select_one(&self.apps, selector, Reach::Everything)?;
+                    let other = named.iter().filter_map(|(app, ..)| spec(app)).find(|spec| !may(spec));
+                    if let Some(other) = other {
+                        return Err(Denied::NotYours { app: other.name.clone(), user: other.identity.user.clone() });
+                    }
+                    narrow.push(selector.clone());
+                }
+            }
+        }
+        Ok(narrow)
     }
 }
 

@@ -2,7 +2,7 @@
 //! Owns: turning raw settings into specs with the caller's rights, and collecting what a question is answered with.
 //! Never: blocks the loop: what looks at files, users or many cgroups does so on a thread of its own.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -13,20 +13,19 @@ use super::driver::Driver;
 use super::output::logs_of;
 use super::sockets::Rights;
 use super::told::Told;
-use super::{account, clock, doctor};
-use crate::api::{AppDetail, Ask, Caller, Job, LogQuery, PlanLine, RawApp, Refusal};
-use crate::config::{self, Authority, Context};
+use super::{account, boot, clock, doctor, specs};
+use crate::api::{AppDetail, Ask, Asked, Caller, Job, LogQuery, Owners, PlanLine, Refusal};
+use crate::config;
 use crate::core::plan::{PlanAction, PlanLine as CorePlanLine};
 use crate::logs::follow::{Query, Selection};
 use crate::logs::source::Wanted;
 use crate::metrics::meter::Depth;
 use crate::model::ids::{AppName, InstanceId};
 use crate::model::logframe::LogStream;
-use crate::model::request::Request;
-use crate::model::selector::Selector;
-use crate::model::spec::{AppSpec, Identity, Replace};
+use crate::model::request::{Denied, Request};
+use crate::model::selector::{Selector, Target};
+use crate::model::spec::{AppSpec, Identity, LogFormat, Replace};
 use crate::model::status::{AppView, InstanceStatus, InstanceView, Measure};
-use crate::sys::{identity, listener, priority};
 
 /// Specs that were looked at on this host, on their way to being deployed.
 #[derive(Debug)]
@@ -34,6 +33,8 @@ pub struct Checked {
     pub(super) specs: Result<Sound, Refusal>,
     /// For the files of sockets.
     pub(super) rights: Rights,
+    /// Of apps that are there already, these may be changed.
+    pub(super) owners: Owners,
     pub(super) answer: oneshot::Sender<Result<Job, Refusal>>,
 }
 
@@ -41,6 +42,7 @@ pub struct Checked {
 #[derive(Debug)]
 pub struct ToPlan {
     specs: Result<Vec<AppSpec>, Refusal>,
+    owners: Owners,
     answer: oneshot::Sender<Result<Vec<PlanLine>, Refusal>>,
 }
 
@@ -69,31 +71,45 @@ fn each(chosen: &[Chosen]) -> impl Iterator<Item = (&AppView, &InstanceView)> {
 impl Driver {
     pub(super) fn ask(&mut self, ask: Ask) {
         match ask {
-            Ask::Submit { request, answer } => {
+            Ask::Submit { request, owners, answer } => {
+                let request = match self.narrow_request(request, &owners) {
+                    Ok(request) => request,
+                    Err(denied) => return drop(answer.send(Err(denied.into()))),
+                };
                 // A user may have been renamed, or have been given a group, since its app was last started.
                 self.executor.accounts.clear();
                 self.tell_who_listens();
                 self.submit(request, answer);
             }
-            Ask::Deploy { apps, caller, answer } => {
-                let tell = self.executor.tell.clone();
+            Ask::Deploy { apps, caller, owners, answer } => {
+                self.deploy_for(caller, owners, answer, move || specs::resolve(&apps, caller));
+            }
+            Ask::DeployFile { file, caller, owners, answer } => {
+                self.deploy_for(caller, owners, answer, move || specs::load(&file, caller));
+            }
+            Ask::Check { file, caller, answer } => {
                 tokio::task::spawn_blocking(move || {
-                    let specs = check(&apps, caller);
-                    let rights = if caller.uid == 0 { Rights::Root } else { Rights::User };
-                    let _ = tell.send(Told::Checked(Box::new(Checked { specs, rights, answer })));
+                    let wrong = specs::check(specs::load(&file, caller)).err();
+                    let _ = answer.send(wrong.map(|refusal| refusal.to_string()).into_iter().collect());
                 });
             }
-            Ask::Plan { apps, caller, answer } => {
-                let tell = self.executor.tell.clone();
+            Ask::Reload { answer } => {
+                let (mode, tell) = (self.mode.clone(), self.executor.tell.clone());
                 tokio::task::spawn_blocking(move || {
-                    let specs = resolve(&apps, caller);
-                    let _ = tell.send(Told::ToPlan(Box::new(ToPlan { specs, answer })));
+                    let _ = tell.send(Told::Files(Box::new(boot::to_deploy(&mode, answer))));
                 });
             }
-            Ask::List { selectors, measure, answer } => self.list(&selectors, measure, answer),
-            Ask::Show { selectors, answer } => self.show(&selectors, answer),
-            Ask::Logs { query, answer } => {
-                let _ = answer.send(self.logs(&query));
+            Ask::Plan { apps, caller, owners, answer } => {
+                let tell = self.executor.tell.clone();
+                tokio::task::spawn_blocking(move || {
+                    let specs = specs::resolve(&apps, caller);
+                    let _ = tell.send(Told::ToPlan(Box::new(ToPlan { specs, owners, answer })));
+                });
+            }
+            Ask::List { asked, measure, answer } => self.list(&asked, measure, answer),
+            Ask::Show { asked, answer } => self.show(&asked, answer),
+            Ask::Logs { query, owners, answer } => {
+                let _ = answer.send(self.logs(query, owners));
             }
             Ask::Save { name, answer } => self.save_as(&name, answer),
             Ask::Resurrect { name, answer } => self.resurrect(&name, answer),
@@ -101,7 +117,14 @@ impl Driver {
                 self.link.upgrade();
                 let _ = answer.send(());
             }
-            Ask::Flush { selectors, answer } => self.flush(&selectors, answer),
+            Ask::Flush { asked, answer } => self.flush(&asked, answer),
+            Ask::Names { caller, answer } => {
+                // The user database may be behind a network. Without it there is the number.
+                tokio::task::spawn_blocking(move || {
+                    let name = specs::user_of(caller).ok();
+                    answer.send(name.into_iter().chain([caller.uid.to_string()]).collect())
+                });
+            }
             Ask::Doctor { answer } => {
                 let (tree, dir) = (self.executor.tree.clone(), self.executor.output.dir().to_owned());
                 let unable = self.executor.sharing.as_ref().err().map(ToString::to_string);
@@ -110,8 +133,58 @@ impl Driver {
         }
     }
 
+    /// Has specs looked at on this host, away from the loop, and deployed.
+    fn deploy_for(
+        &self,
+        caller: Caller,
+        owners: Owners,
+        answer: oneshot::Sender<Result<Job, Refusal>>,
+        make: impl FnOnce() -> Result<Vec<AppSpec>, Refusal> + Send + 'static,
+    ) {
+        let tell = self.executor.tell.clone();
+        tokio::task::spawn_blocking(move || {
+            let specs = specs::check(make());
+            let rights = if caller.uid == 0 { Rights::Root } else { Rights::User };
+            let _ = tell.send(Told::Checked(Box::new(Checked { specs, rights, owners, answer })));
+        });
+    }
+
+    /// The request as it is for somebody to whom only some apps belong.
+    fn narrow_request(&self, request: Request, owners: &Owners) -> Result<Request, Denied> {
+        if *owners == Owners::Everybody {
+            return Ok(request);
+        }
+        let narrow = |selectors: Vec<Selector>| self.world.narrow(&selectors, &|spec| owners.have(spec));
+        Ok(match request {
+            Request::Start { selectors } => Request::Start { selectors: narrow(selectors)? },
+            Request::Stop { selectors } => Request::Stop { selectors: narrow(selectors)? },
+            Request::Restart { selectors } => Request::Restart { selectors: narrow(selectors)? },
+            Request::Kill { selectors } => Request::Kill { selectors: narrow(selectors)? },
+            Request::Delete { selectors } => Request::Delete { selectors: narrow(selectors)? },
+            Request::Reset { selectors } => Request::Reset { selectors: narrow(selectors)? },
+            Request::Signal { selectors, signal } => Request::Signal { selectors: narrow(selectors)?, signal },
+            Request::Scale { app, to } => {
+                narrow(vec![Selector { generation: None, target: Target::App(app.clone()) }])?;
+                Request::Scale { app, to }
+            }
+            // Specs are looked at when they have been resolved; nobody but the gate asks for a shutdown.
+            Request::Deploy { .. } | Request::Shutdown => request,
+        })
+    }
+
+    /// Somebody else has an app of that name.
+    fn not_theirs(&self, specs: &[AppSpec], owners: &Owners) -> Option<Refusal> {
+        let other = specs.iter().filter_map(|spec| self.world.app(&spec.name)).find(|app| !owners.have(&app.spec))?;
+        let (app, user) = (other.spec.name.clone(), other.spec.identity.user.clone());
+        Some(Denied::NotYours { app, user }.into())
+    }
+
     /// The specs stood the test, or not. Sockets that they need are made first.
     pub(super) fn checked(&mut self, checked: Checked) {
+        let theirs = checked.specs.as_ref().ok().and_then(|(specs, _)| self.not_theirs(specs, &checked.owners));
+        if let Some(refusal) = theirs {
+            return drop(checked.answer.send(Err(refusal)));
+        }
         if let Some(checked) = self.executor.try_addresses(checked) {
             self.deploy(checked);
         }
@@ -131,7 +204,11 @@ impl Driver {
     }
 
     pub(super) fn to_plan(&self, to_plan: ToPlan) {
-        let _ = to_plan.answer.send(to_plan.specs.and_then(|specs| self.plan(&specs)));
+        let planned = to_plan.specs.and_then(|specs| match self.not_theirs(&specs, &to_plan.owners) {
+            Some(refusal) => Err(refusal),
+            None => self.plan(&specs),
+        });
+        let _ = to_plan.answer.send(planned);
     }
 
     fn plan(&self, specs: &[AppSpec]) -> Result<Vec<PlanLine>, Refusal> {
@@ -169,12 +246,16 @@ impl Driver {
     }
 
     /// The instances a person points at, by app.
-    fn chosen(&self, selectors: &[Selector]) -> Result<Vec<Chosen>, Refusal> {
-        let wanted: Option<BTreeSet<InstanceId>> = match selectors {
-            [] => None,
-            _ => Some(self.world.select(selectors)?.into_iter().collect()),
+    fn chosen(&self, Asked { selectors, owners }: &Asked) -> Result<Vec<Chosen>, Refusal> {
+        let wanted: Option<BTreeSet<InstanceId>> = match (selectors.as_slice(), owners) {
+            ([], _) => None,
+            (selectors, Owners::Everybody) => Some(self.world.select(selectors)?.into_iter().collect()),
+            (selectors, owners) => {
+                let narrow = self.world.narrow(selectors, &|spec| owners.have(spec))?;
+                Some(self.world.select(&narrow)?.into_iter().collect())
+            }
         };
-        let apps = self.world.snapshot().apps.into_iter().filter_map(|app| {
+        let apps = self.world.snapshot().apps.into_iter().filter(|app| owners.have(&app.spec)).filter_map(|app| {
             let is_wanted = |slot: &InstanceView| wanted.as_ref().is_none_or(|wanted| wanted.contains(&slot.instance));
             let at: Vec<usize> = (0..app.slots.len()).filter(|at| is_wanted(&app.slots[*at])).collect();
             (wanted.is_none() || !at.is_empty()).then_some(Chosen { app, at })
@@ -182,13 +263,8 @@ impl Driver {
         Ok(apps.collect())
     }
 
-    fn list(
-        &self,
-        selectors: &[Selector],
-        measure: Measure,
-        answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>>,
-    ) {
-        let chosen = match self.chosen(selectors) {
+    fn list(&self, asked: &Asked, measure: Measure, answer: oneshot::Sender<Result<Vec<InstanceStatus>, Refusal>>) {
+        let chosen = match self.chosen(asked) {
             Ok(chosen) => chosen,
             Err(refusal) => return drop(answer.send(Err(refusal))),
         };
@@ -210,8 +286,8 @@ impl Driver {
         });
     }
 
-    fn show(&self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>>) {
-        let chosen = match self.chosen(selectors) {
+    fn show(&self, asked: &Asked, answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>>) {
+        let chosen = match self.chosen(asked) {
             Ok(chosen) => chosen,
             Err(refusal) => return drop(answer.send(Err(refusal))),
         };
@@ -233,6 +309,7 @@ impl Driver {
             let details = chosen.iter().map(|one| (&one.app, one)).map(|(app, one)| AppDetail {
                 name: app.spec.name.to_string(),
                 namespace: app.spec.namespace.clone(),
+                user: app.spec.identity.user.clone(),
                 revision: app.revision.0,
                 instances_wanted: app.instances,
                 spec: config::to_raw(&app.spec),
@@ -251,8 +328,15 @@ impl Driver {
         });
     }
 
-    fn logs(&self, query: &LogQuery) -> Result<std::os::fd::OwnedFd, Refusal> {
-        let chosen = self.chosen(&query.selectors)?;
+    fn logs(&self, query: LogQuery, owners: Owners) -> Result<std::os::fd::OwnedFd, Refusal> {
+        let chosen = self.chosen(&Asked { selectors: query.selectors, owners })?;
+        let in_journal = chosen.iter().find(|one| one.app.spec.log.format == LogFormat::Journal);
+        if let Some(one) = in_journal.filter(|_| chosen.iter().all(|one| one.app.spec.log.format == LogFormat::Journal))
+        {
+            let app = &one.app.spec.name;
+            let text = format!("the lines of {app} go to the journal: journalctl STEAD_APP={app}");
+            return Err(Refusal::Argument(text));
+        }
         let unavailable = |e: std::io::Error| Refusal::Unavailable(format!("logs cannot be sent: {e}"));
         let known: Vec<_> = each(&chosen)
             .map(|(app, slot)| {
@@ -286,12 +370,12 @@ impl Driver {
         Ok(read.into())
     }
 
-    fn flush(&self, selectors: &[Selector], answer: oneshot::Sender<Result<Vec<String>, Refusal>>) {
-        if let Some(part) = selectors.iter().find(|s| !s.means_whole_apps()) {
+    fn flush(&self, asked: &Asked, answer: oneshot::Sender<Result<Vec<String>, Refusal>>) {
+        if let Some(part) = asked.selectors.iter().find(|s| !s.means_whole_apps()) {
             let text = format!("\"{part}\" is a part of an app, and flush empties all logs of an app: name the app");
             return drop(answer.send(Err(Refusal::Argument(text))));
         }
-        let chosen = match self.chosen(selectors) {
+        let chosen = match self.chosen(asked) {
             Ok(chosen) => chosen,
             Err(refusal) => return drop(answer.send(Err(refusal))),
         };
@@ -322,50 +406,4 @@ fn notes(app: &AppView, listens: bool) -> Vec<String> {
         Replace::Auto if !app.spec.share_ports => vec!["`share_ports` is off, so it is replaced old-first".to_owned()],
         _ => Vec::new(),
     }
-}
-
-/// Raw settings to specs, and a look at this host for what the specs name.
-fn check(apps: &[RawApp], caller: Caller) -> Result<Sound, Refusal> {
-    let specs = resolve(apps, caller)?;
-    match account::check(&specs) {
-        Ok(accounts) => Ok((specs, accounts)),
-        Err(problems) => Err(Refusal::Config(problems.join("\n"))),
-    }
-}
-
-/// The daemon has no PATH and no directory of its own to look into: the caller's side has made names absolute.
-fn resolve(apps: &[RawApp], caller: Caller) -> Result<Vec<AppSpec>, Refusal> {
-    let user = match identity::user_by_id(caller.uid) {
-        Ok(Some(user)) => user.name,
-        Ok(None) => caller.uid.to_string(),
-        Err(e) => return Err(Refusal::Unavailable(format!("cannot look up uid {}: {e}", caller.uid))),
-    };
-    let authority = if caller.uid == 0 { Authority::Root } else { Authority::Owner };
-    let context = Context {
-        authority,
-        default_user: Some(&user),
-        base_dir: "/",
-        cpus: priority::cpus(),
-        unprivileged_port_start: listener::unprivileged_port_start(),
-        profile: None,
-        lookup: &|_| None,
-        is_file: &|path| std::path::Path::new(path).is_file(),
-    };
-    let mut specs = BTreeMap::new();
-    let mut problems = Vec::new();
-    for raw in apps {
-        match config::resolve(raw, None, &context) {
-            Ok(spec) => match specs.entry(spec.name.clone()) {
-                std::collections::btree_map::Entry::Occupied(_) => {
-                    problems.push(format!("app {} is given twice", spec.name))
-                }
-                std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(spec)),
-            },
-            Err(errors) => problems.push(errors.to_string()),
-        }
-    }
-    if apps.is_empty() {
-        problems.push("no app is given".to_owned());
-    }
-    if problems.is_empty() { Ok(specs.into_values().collect()) } else { Err(Refusal::Config(problems.join("\n"))) }
 }

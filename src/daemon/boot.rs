@@ -15,13 +15,14 @@ use tokio::sync::oneshot;
 use super::account;
 use super::asks::Checked;
 use super::driver::Driver;
-use super::environment::PATH;
 use super::mode::Mode;
 use super::sockets::Rights;
-use crate::config::{self, Authority, Context, Source};
+use super::specs::About;
+use super::told::Told;
+use crate::api::{Job, Owners, Refusal};
+use crate::config::{self, Authority, Source};
 use crate::model::ids::AppName;
 use crate::model::spec::AppSpec;
-use crate::sys::{listener, priority};
 
 /// What packages bring. A file of the same name in the config directory takes its place, as with systemd's units.
 const VENDOR: &str = "/usr/lib/stead/apps.d";
@@ -33,16 +34,36 @@ pub struct AppFile {
     pub specs: Vec<AppSpec>,
 }
 
+/// Files that somebody wants deployed.
+#[derive(Debug)]
+pub struct ToDeploy {
+    files: Result<Vec<AppFile>, Refusal>,
+    answer: oneshot::Sender<Result<Job, Refusal>>,
+}
+
+pub(super) fn to_deploy(mode: &Mode, answer: oneshot::Sender<Result<Job, Refusal>>) -> ToDeploy {
+    let (files, wrong) = read_files(mode);
+    let files = if wrong.is_empty() { Ok(files) } else { Err(Refusal::Config(wrong.join("\n"))) };
+    ToDeploy { files, answer }
+}
+
 /// Every file that is right, in the order of their names. What is wrong with others is logged.
 pub fn read_apps(mode: &Mode) -> Vec<AppFile> {
-    let mut paths = BTreeMap::new();
+    let (files, wrong) = read_files(mode);
+    wrong.iter().for_each(|wrong| tracing::error!("not started:\n{wrong}"));
+    files
+}
+
+/// Every file that is right, and what is wrong with others.
+fn read_files(mode: &Mode) -> (Vec<AppFile>, Vec<String>) {
+    let (mut paths, mut wrong) = (BTreeMap::new(), Vec::new());
     let own = mode.config.join("apps.d");
     let vendor = (!mode.private).then(|| PathBuf::from(VENDOR));
     for dir in vendor.iter().chain([&own]) {
         match names(dir) {
             Ok(names) => paths.extend(names.into_iter().map(|name| (name.clone(), dir.join(name)))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::error!("{}: {error}", dir.display()),
+            Err(error) => wrong.push(format!("{}: {error}", dir.display())),
         }
     }
     let mut taken: BTreeMap<AppName, PathBuf> = BTreeMap::new();
@@ -62,10 +83,10 @@ pub fn read_apps(mode: &Mode) -> Vec<AppFile> {
                 taken.extend(specs.iter().map(|spec| (spec.name.clone(), path.clone())));
                 files.push(AppFile { path, specs });
             }
-            Err(wrong) => tracing::error!("not started:\n{wrong}"),
+            Err(error) => wrong.push(error),
         }
     }
-    files
+    (files, wrong)
 }
 
 fn names(dir: &Path) -> io::Result<Vec<String>> {
@@ -91,18 +112,9 @@ fn read(path: &Path) -> Result<Vec<AppSpec>, String> {
     let bytes = fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
     let source = Source::from_bytes(path.to_string_lossy(), bytes).map_err(|errors| errors.to_string())?;
     let base = path.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
-    let context = Context {
-        authority: Authority::Root,
-        // As root only if the file says so.
-        default_user: None,
-        base_dir: &base,
-        cpus: priority::cpus(),
-        unprivileged_port_start: listener::unprivileged_port_start(),
-        profile: None,
-        lookup: &|name| PATH.split(':').map(|dir| format!("{dir}/{name}")).find(|path| Path::new(path).is_file()),
-        is_file: &|path| Path::new(path).is_file(),
-    };
-    config::load(source, &context).map_err(|errors| errors.to_string())
+    // As root only if the file says so.
+    let about = About { authority: Authority::Root, user: None, base_dir: &base, profile: None };
+    config::load(source, &about.context()).map_err(|errors| errors.to_string())
 }
 
 fn not_roots(seen: &Metadata) -> Option<&'static str> {
@@ -116,11 +128,8 @@ impl Driver {
     /// Has the apps of the files run that are new, or not as they were. What runs already as its file says is brought up
     /// by itself, and what a person has stopped stays stopped.
     pub fn deploy_files(&mut self, files: Vec<AppFile>) {
-        let known = self.world.desired().apps;
         for AppFile { path, specs } in files {
-            let wanted =
-                |spec: &AppSpec| known.get(&spec.name).is_none_or(|app| app.is_wanted_up() && *app.spec != *spec);
-            let specs: Vec<AppSpec> = specs.into_iter().filter(wanted).collect();
+            let specs = self.unlike(specs);
             if specs.is_empty() {
                 continue;
             }
@@ -128,7 +137,8 @@ impl Driver {
             match account::check(&specs) {
                 Ok(accounts) => {
                     let (answer, answered) = oneshot::channel();
-                    self.checked(Checked { specs: Ok((specs, accounts)), rights: Rights::Root, answer });
+                    let specs = Ok((specs, accounts));
+                    self.checked(Checked { specs, rights: Rights::Root, owners: Owners::Everybody, answer });
                     tokio::spawn(async move {
                         if let Ok(Err(refusal)) = answered.await {
                             tracing::error!("{shown}: not started: {refusal}");
@@ -138,5 +148,27 @@ impl Driver {
                 Err(problems) => tracing::error!("{shown}: not started:\n{}", problems.join("\n")),
             }
         }
+    }
+
+    /// The same, of files that were read because somebody asked for it: all or none.
+    pub(super) fn deploy_files_for(&mut self, ToDeploy { files, answer }: ToDeploy) {
+        let files = match files {
+            Ok(files) => files,
+            Err(refusal) => return drop(answer.send(Err(refusal))),
+        };
+        let specs = self.unlike(files.into_iter().flat_map(|file| file.specs).collect());
+        let tell = self.executor.tell.clone();
+        tokio::task::spawn_blocking(move || {
+            let checked = account::check(&specs).map_err(|problems| Refusal::Config(problems.join("\n")));
+            let specs = checked.map(|accounts| (specs, accounts));
+            let checked = Checked { specs, rights: Rights::Root, owners: Owners::Everybody, answer };
+            let _ = tell.send(Told::Checked(Box::new(checked)));
+        });
+    }
+
+    fn unlike(&self, specs: Vec<AppSpec>) -> Vec<AppSpec> {
+        let known = self.world.desired().apps;
+        let wanted = |spec: &AppSpec| known.get(&spec.name).is_none_or(|app| app.is_wanted_up() && *app.spec != *spec);
+        specs.into_iter().filter(wanted).collect()
     }
 }

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::measure::Measured;
-use crate::model::exit::{Exit, LastExit};
 use crate::model::selector::Generation;
 use crate::model::status::{AppView, Draining, ExitStatus, InstanceDetail, InstanceStatus, InstanceView, ProcView};
 use crate::model::time::Mono;
@@ -33,7 +32,7 @@ pub fn row(app: &AppView, slot: &InstanceView, now: Mono) -> InstanceStatus {
         ports: Vec::new(),
         cgroup: None,
         user: app.spec.identity.user.clone(),
-        last_exit: slot.last_exit.as_ref().map(exit_status),
+        last_exit: slot.last_exit.as_ref().map(ExitStatus::from),
     }
 }
 
@@ -79,21 +78,6 @@ fn proc_line(proc: &ProcView) -> String {
     let pid = proc.pid.map_or_else(|| "not spawned".to_owned(), |pid| format!("pid {pid}"));
     let ready = if proc.ready || proc.generation == Generation::Queue { "" } else { ", not ready" };
     format!("{} {} {pid}, revision {}{ready}", proc.proc, proc.generation.as_str(), proc.revision)
-}
-
-fn exit_status(last: &LastExit) -> ExitStatus {
-    let (code, signal) = match last.exit {
-        Some(Exit::Code(code)) => (Some(code), None),
-        Some(Exit::Signal { signal, .. }) => (None, Some(signal.to_string())),
-        Some(Exit::Unknown) | None => (None, None),
-    };
-    ExitStatus {
-        reason: last.reason.to_string(),
-        code,
-        signal,
-        at: last.at.0 / 1_000_000,
-        message: last.message.clone(),
-    }
 }
 
 fn millis(span: Duration) -> u64 {

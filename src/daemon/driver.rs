@@ -14,6 +14,7 @@ use super::executor::Executor;
 use super::fault::Fault;
 use super::link::{FromHolder, Link, LinkError};
 use super::listen::PortMemory;
+use super::mode::Mode;
 use super::news::{Line, Unwritten};
 use super::runtime::{Key, RuntimeFile};
 use super::store::{Store, StoreError};
@@ -51,6 +52,7 @@ pub struct Keeping {
     pub runtime: RuntimeFile,
     pub next_job: u64,
     pub fault: Fault,
+    pub mode: Mode,
 }
 
 pub struct Driver {
@@ -61,6 +63,7 @@ pub struct Driver {
     fault: Fault,
     pub(super) executor: Executor,
     pub(super) link: Link,
+    pub(super) mode: Mode,
     jobs: HashMap<JobId, Waiting>,
     next_job: u64,
     pub(super) queue: VecDeque<Event>,
@@ -81,7 +84,7 @@ type Answer = (tokio::sync::oneshot::Sender<Result<Job, Refusal>>, mpsc::Unbound
 impl Driver {
     pub fn new(
         world: World,
-        Keeping { store, runtime, next_job, fault }: Keeping,
+        Keeping { store, runtime, next_job, fault, mode }: Keeping,
         executor: Executor,
         link: Link,
         snapshots: watch::Sender<Arc<Snapshot>>,
@@ -95,6 +98,7 @@ impl Driver {
             fault,
             executor,
             link,
+            mode,
             jobs: HashMap::new(),
             next_job,
             queue: VecDeque::new(),
@@ -184,6 +188,7 @@ impl Driver {
             Told::Checked(checked) => self.checked(*checked),
             Told::Made(made) => self.made(*made),
             Told::ToPlan(to_plan) => self.to_plan(*to_plan),
+            Told::Files(files) => self.deploy_files_for(*files),
             Told::Log(Report::Wrote { number }) => self.wrote(number),
             told => self.executor.told(told, &mut self.link, &mut self.queue),
         }

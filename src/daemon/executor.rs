@@ -309,10 +309,13 @@ impl Executor {
             Told::Log(report) => self.log_report(report, link),
             Told::Probe { run } => self.probe(run, link),
             Told::Kernel => self.read_ring(link, queue),
+            Told::Admit { run, socket, pause } => self.admit_again(run, socket, pause, link),
             // One that has given up meanwhile lets go of the socket, and says so.
             Told::Aim { run, to, answer } => drop(answer.send(self.aim(run, to))),
             Told::Aimed { from } => self.aim_no_more(from),
-            Told::Checked(_) | Told::Made(_) | Told::ToPlan(_) => unreachable!("the driver takes these"),
+            Told::Checked(_) | Told::Made(_) | Told::ToPlan(_) | Told::Files(_) => {
+                unreachable!("the driver takes these")
+            }
         }
     }
 

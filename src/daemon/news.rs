@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::driver::Driver;
 use super::executor::Executor;
+use super::journal;
+use super::output::Said;
 use super::runtime::Key;
 use crate::core::effect::{Effect, News};
 use crate::logs::capture::Event;
@@ -25,12 +27,15 @@ pub struct Line {
     instance: InstanceId,
     proc: Option<ProcId>,
     text: String,
+    /// Its place in `journal::KINDS`.
+    #[serde(default)]
+    kind: Option<usize>,
 }
 
 impl Line {
     pub fn new(number: u64, at: Wall, instance: InstanceId, proc: Option<ProcId>, news: &News) -> Self {
         let text = format!("{}: {news}", subject(&instance, proc.as_ref()));
-        Self { number, at, instance, proc, text }
+        Self { number, at, instance, proc, text, kind: journal::kind(news) }
     }
 }
 
@@ -94,7 +99,8 @@ impl Driver {
             let Some(spec) = self.world.app(app).map(|view| view.spec.clone()) else { continue };
             let account = self.executor.accounts.get(app).map(|(_, account)| account.clone());
             let live = Some((&spec, account.as_ref()));
-            events.extend(self.executor.output.event(&line.instance, live, line.number, line.at, line.text));
+            let said = Said { number: line.number, at: line.at, text: line.text, kind: line.kind };
+            events.extend(self.executor.output.event(&line.instance, live, said));
         }
         self.executor.output.write_missing(events);
     }
@@ -106,10 +112,10 @@ impl Executor {
             return;
         }
         let mut events: Vec<Event> = Vec::with_capacity(self.news.len());
-        for Line { number, at, instance, proc, text } in std::mem::take(&mut self.news) {
+        for Line { number, at, instance, proc, text, kind } in std::mem::take(&mut self.news) {
             let live = proc.as_ref().and_then(|proc| self.runs.get(&proc.run));
             let live = live.map(|live| (&live.spec, live.account.as_ref()));
-            events.extend(self.output.event(&instance, live, number, at, text));
+            events.extend(self.output.event(&instance, live, Said { number, at, text, kind }));
         }
         self.output.write(events);
     }

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::Account;
+use super::journal::KINDS;
 use crate::logs::capture::{Capture, Event, Stream, StreamKey};
 use crate::logs::file::{Place, Target, file_name};
 use crate::logs::follow::{Query, Selection, send_logs};
+use crate::logs::journal::Entry;
 use crate::logs::source::Log;
 use crate::model::ids::{AppName, InstanceId};
 use crate::model::logframe::LogStream;
@@ -66,15 +68,27 @@ impl Places {
     }
 }
 
+/// Something to be said of an instance.
+pub struct Said {
+    /// Grows from one to the next. 0: it is not kept.
+    pub number: u64,
+    pub at: Wall,
+    pub text: String,
+    /// Its place in `journal::KINDS`.
+    pub kind: Option<usize>,
+}
+
 pub struct Output {
     capture: Capture,
     dir: PathBuf,
     places: Places,
+    /// The host's journal is told of what happens to apps, whatever keeps their lines.
+    tell_journal: bool,
 }
 
 impl Output {
-    pub fn new(capture: Capture, dir: PathBuf, places: Places) -> Self {
-        Self { capture, dir, places }
+    pub fn new(capture: Capture, dir: PathBuf, places: Places, tell_journal: bool) -> Self {
+        Self { capture, dir, places, tell_journal }
     }
 
     /// Begins to capture one stream of a run.
@@ -101,15 +115,16 @@ impl Output {
         &mut self,
         instance: &InstanceId,
         live: Option<(&Arc<AppSpec>, Option<&Account>)>,
-        number: u64,
-        at: Wall,
-        text: String,
+        Said { number, at, text, kind }: Said,
     ) -> Option<Event> {
         let target = match live {
             Some((spec, account)) => Arc::clone(&self.places.of(instance, spec, account)[1]),
             None => Arc::clone(&self.places.0.get(instance)?.by_stream[1]),
         };
-        Some(Event { target, number, at, text })
+        let told = self.tell_journal || matches!(target.place, Place::Journal(_));
+        let kind = kind.filter(|_| told).and_then(|kind| KINDS.get(kind));
+        let entry = kind.map(|kind| Entry { kind, instance: instance.clone() });
+        Some(Event { target, number, at, text, entry })
     }
 
     /// Writes events, each after everything its instance had printed before.
@@ -134,6 +149,7 @@ impl Output {
             .map(|stream| match place(instance, spec, None, *stream) {
                 Place::Kept { app, file, .. } => self.dir.join(app.as_str()).join(file).display().to_string(),
                 Place::Outside { path, .. } => path,
+                Place::Journal(instance) => format!("journalctl STEAD_INSTANCE={instance}"),
             })
             .collect();
         files.dedup();
@@ -187,6 +203,9 @@ impl Output {
 /// The log of one instance, as `logs::follow` reads it: all of its streams' files.
 pub fn logs_of(instance: &InstanceId, spec: &AppSpec, account: Option<&Account>) -> Vec<Log> {
     let mut logs: Vec<Log> = Vec::new();
+    if spec.log.format == LogFormat::Journal {
+        return logs;
+    }
     for stream in STREAMS {
         let place = place(instance, spec, account, stream);
         if logs.iter().all(|known| known.place.to_string() != place.to_string()) {
@@ -199,7 +218,8 @@ pub fn logs_of(instance: &InstanceId, spec: &AppSpec, account: Option<&Account>)
 fn target(instance: &InstanceId, spec: &AppSpec, account: Option<&Account>, stream: LogStream) -> Target {
     Target {
         place: place(instance, spec, account, stream),
-        format: spec.log.format,
+        // What is sent is made of these lines.
+        format: if spec.log.format == LogFormat::Journal { LogFormat::Cri } else { spec.log.format },
         max_size: spec.log.max_size.0,
         max_files: spec.log.max_files,
         compress: spec.log.compress,
@@ -208,6 +228,9 @@ fn target(instance: &InstanceId, spec: &AppSpec, account: Option<&Account>, stre
 }
 
 fn place(instance: &InstanceId, spec: &AppSpec, account: Option<&Account>, stream: LogStream) -> Place {
+    if spec.log.format == LogFormat::Journal {
+        return Place::Journal(instance.clone());
+    }
     let outside = match stream {
         LogStream::Out => &spec.log.out_file,
         LogStream::Err => &spec.log.error_file,

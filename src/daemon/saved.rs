@@ -8,7 +8,7 @@ use super::asks::Checked;
 use super::driver::{Driver, OnDisk};
 use super::sockets::Rights;
 use super::told::Told;
-use crate::api::{Job, Refusal};
+use crate::api::{Job, Owners, Refusal};
 use crate::model::ids::AppName;
 use crate::model::spec::AppSpec;
 
@@ -37,7 +37,12 @@ impl Driver {
         tokio::task::spawn_blocking(move || {
             let checked = account::check(&specs).map_err(|problems| Refusal::Config(problems.join("\n")));
             let specs = checked.map(|accounts| (specs, accounts));
-            let _ = tell.send(Told::Checked(Box::new(Checked { specs, rights: Rights::Root, answer })));
+            let _ = tell.send(Told::Checked(Box::new(Checked {
+                specs,
+                rights: Rights::Root,
+                owners: Owners::Everybody,
+                answer,
+            })));
         });
     }
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -36,6 +37,10 @@ const FLOOD: usize = 2048;
 /// What is said of the ports of one run.
 const REMARKS: usize = 8;
 
+/// The pauses between the tries to put a socket among those of its address: half a minute in all.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LAST_PAUSE: Duration = Duration::from_secs(16);
+
 /// Ports are shared on this host, and this is what does it.
 pub struct Sharing {
     hooks: Hooks,
@@ -51,7 +56,7 @@ pub struct Sharing {
 
 /// A listening socket of a run, as the kernel told of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Socket {
+pub struct Socket {
     pub port: u16,
     pub cookie: u64,
 }
@@ -189,11 +194,23 @@ impl Executor {
         if live.pid.is_none() || live.exit.is_some() {
             return;
         }
-        self.admit(run, socket, link);
+        self.admit(run, socket, FIRST_PAUSE, link);
+        self.route_if_ready(run);
+        self.listened(run, queue);
+    }
+
+    fn route_if_ready(&mut self, run: Run) {
         if self.runs.get(&run).is_some_and(|live| live.ready && !live.leaving) {
             self.route(run);
         }
-        self.listened(run, queue);
+    }
+
+    /// The kernel was not done with what an array that is lost left of the socket.
+    pub(super) fn admit_again(&mut self, run: Run, socket: Socket, pause: Duration, link: &mut Link) {
+        if self.runs.get(&run).is_some_and(|live| live.exit.is_none() && live.sockets.contains(&socket)) {
+            self.admit(run, socket, pause, link);
+            self.route_if_ready(run);
+        }
     }
 
     fn closes(&mut self, cgroup: u64, cookie: u64) {
@@ -210,7 +227,7 @@ impl Executor {
     pub(super) fn catch_up(&mut self, run: Run, link: &mut Link, queue: &mut VecDeque<Event>) {
         let Some(live) = self.runs.get(&run) else { return };
         for socket in live.sockets.clone() {
-            self.admit(run, socket, link);
+            self.admit(run, socket, FIRST_PAUSE, link);
         }
         self.listened(run, queue);
     }
@@ -223,8 +240,8 @@ impl Executor {
         }
     }
 
-    /// Puts a socket among those of its address. It is routed once its run is.
-    fn admit(&mut self, run: Run, socket: Socket, link: &mut Link) {
+    /// Puts a socket among those of its address. It is routed once its run is. `pause`: before another try, if one is due.
+    fn admit(&mut self, run: Run, socket: Socket, pause: Duration, link: &mut Link) {
         let Ok(sharing) = &mut self.sharing else { return };
         let Some(live) = self.runs.get_mut(&run) else { return };
         let turns = match live.spec.balance {
@@ -261,6 +278,13 @@ impl Executor {
             .and_then(|()| sharing.routes.admit(place, found.fd.as_fd(), run.0, socket.cookie, turns));
         match admitted {
             Ok(()) => {}
+            Err(Refusal::There) if pause <= LAST_PAUSE => {
+                let tell = self.tell.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(pause).await;
+                    let _ = tell.send(Told::Admit { run, socket, pause: pause * 2 });
+                });
+            }
             Err(why) => {
                 let text = format!("port {}: {why}", socket.port);
                 if !matches!(why, Refusal::Multipath) {
@@ -309,7 +333,7 @@ impl Executor {
         let Some(live) = self.runs.get(&run) else { return };
         let routed = live.ready && !live.leaving;
         for socket in live.sockets.clone() {
-            self.admit(run, socket, link);
+            self.admit(run, socket, FIRST_PAUSE, link);
         }
         if routed { self.route(run) } else { self.unroute(run) }
     }

@@ -16,6 +16,7 @@ use tracing::Level;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::adopt::Adoption;
@@ -35,12 +36,13 @@ use super::told::Told;
 use super::tree::Tree;
 use super::watched::watched;
 use super::{clock, measure, notify};
-use crate::api::Handle;
+use crate::api::{Handle, LogLevel};
 use crate::bus::server;
 use crate::config::{self, Share, Source, parse_settings};
 use crate::holder::protocol;
 use crate::logs::archive::HostCap;
 use crate::logs::capture::{Capture, Settings, Stream};
+use crate::logs::journal;
 use crate::logs::record::InFile;
 use crate::logs::trash::Trash;
 use crate::metrics::sampler::Sampler;
@@ -53,6 +55,9 @@ const LOG_STALL: Duration = Duration::from_secs(1);
 
 /// The last pause before processes that an earlier daemon left are given up: some four seconds in all.
 const LEFTOVERS: Duration = Duration::from_secs(2);
+
+/// Set by a holder whose programs were replaced: `systemctl reload`, after which the files of packages are read, too.
+const UPGRADED: &str = "STEAD_UPGRADED";
 
 /// Names under which the holder keeps what must outlive us.
 const RECORD: &str = "log-record";
@@ -79,7 +84,7 @@ pub(super) fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Sta
 
 /// steadd's `main`.
 pub fn main() -> ExitCode {
-    log_to_stderr();
+    let (log_level, follow_log_level) = log_to_stderr();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_stack_size(256 << 10)
@@ -93,7 +98,8 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve()) {
+    runtime.spawn(follow_log_level);
+    match runtime.block_on(serve(log_level)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -104,9 +110,12 @@ pub fn main() -> ExitCode {
 
 /// What is said, to whom the unit or whoever started the daemon gives it. `STEAD_LOG` says how much:
 /// `debug`, or `info,stead::daemon=debug`.
-fn log_to_stderr() {
+///
+/// Gives where a wish for another level goes, and the task that sees to it.
+fn log_to_stderr() -> (watch::Sender<LogLevel>, impl Future<Output = ()> + Send + 'static) {
     // zbus would make a span of each call, which takes longer than many calls do.
-    let usual = Targets::new().with_default(Level::INFO).with_target("zbus", Level::WARN);
+    let of = |level| Targets::new().with_default(level).with_target("zbus", Level::WARN);
+    let usual = of(Level::INFO);
     let asked = std::env::var("STEAD_LOG").ok();
     let (filter, wrong) = match asked.as_deref().map(str::parse) {
         None => (usual, None),
@@ -115,13 +124,28 @@ fn log_to_stderr() {
     };
     // A line that cannot be written is lost: to complain about it, the layer would print to where it cannot, and panic.
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).log_internal_errors(false);
+    let (filter, reload) = reload::Layer::new(filter);
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     if let Some(error) = wrong {
         tracing::warn!("STEAD_LOG={}: {error}; what is usual is logged", asked.unwrap_or_default());
     }
+    let (wish, mut wished) = watch::channel(LogLevel::Info);
+    let follow = async move {
+        while wished.changed().await.is_ok() {
+            let level = match *wished.borrow_and_update() {
+                LogLevel::Error => Level::ERROR,
+                LogLevel::Warn => Level::WARN,
+                LogLevel::Info => Level::INFO,
+                LogLevel::Debug => Level::DEBUG,
+            };
+            // It fails only without a subscriber, and ours is there for good.
+            let _ = reload.reload(of(level));
+        }
+    };
+    (wish, follow)
 }
 
-async fn serve() -> Result<(), StartError> {
+async fn serve(log_level: watch::Sender<LogLevel>) -> Result<(), StartError> {
     let mode = Mode::from_env(|name| std::env::var_os(name));
     let mut link = Link::inherit()?;
     make_dir(&mode.logs, 0o755)?;
@@ -139,7 +163,8 @@ async fn serve() -> Result<(), StartError> {
     let (tell, told) = mpsc::unbounded_channel();
     let streams = std::mem::take(&mut adoption.streams);
     let capture = capture(&mode, kept.record, kept.trash, streams, tell.clone())?;
-    let output = Output::new(capture, mode.logs.clone(), places);
+    let tell_journal = !mode.private && Path::new(journal::SOCKET).exists();
+    let output = Output::new(capture, mode.logs.clone(), places, tell_journal);
     listen_to_notifications(kept.notify, tell.clone())?;
     let notify_path = mode.runtime.join("notify").to_string_lossy().into_owned();
     let sharing = Sharing::begin(&tree, left, tell.clone());
@@ -151,11 +176,11 @@ async fn serve() -> Result<(), StartError> {
 
     let (asks, mailbox) = mpsc::channel(64);
     let (publish, snapshots) = watch::channel(Arc::new(Snapshot::default()));
-    let handle = Handle::new(asks, snapshots);
+    let handle = Handle::new(asks, snapshots, log_level);
     let socket = server::bind_private(&mode.runtime).map_err(StartError::Bus)?;
     tokio::spawn(serve_private(socket, handle.clone()));
     if !mode.private {
-        tokio::spawn(serve_system(handle));
+        server::on_a_thread_of_its_own(handle).map_err(io_error("start a thread for the system bus"))?;
     }
     link.serving();
     tracing::info!(
@@ -165,14 +190,14 @@ async fn serve() -> Result<(), StartError> {
     let sampler = Sampler::new(measure::keep_below());
     let mut driver = Driver::new(
         world,
-        Keeping { store, runtime, next_job, fault: Fault::from_env(&mode.runtime) },
+        Keeping { store, runtime, next_job, fault: Fault::from_env(&mode.runtime), mode: mode.clone() },
         executor,
         link,
         publish,
         sampler,
     );
     driver.adopt(adoption, news, stale);
-    if anew {
+    if anew || std::env::var_os(UPGRADED).is_some() {
         driver.deploy_files(boot::read_apps(&mode));
     }
     driver.run(mailbox, told).await?;
@@ -183,16 +208,6 @@ async fn serve() -> Result<(), StartError> {
 async fn serve_private(socket: std::os::unix::net::UnixListener, handle: Handle) {
     if let Err(error) = server::serve_private(socket, handle).await {
         tracing::error!("the private socket is not served any more: {error}");
-    }
-}
-
-/// Keeps the name on the system bus, if there is such a bus.
-async fn serve_system(handle: Handle) {
-    match server::serve_system(handle).await {
-        // The name is ours as long as the connection lives.
-        Ok(Some(connection)) => connection.closed().await,
-        Ok(None) => tracing::info!("there is no system bus; only the private socket is served"),
-        Err(error) => tracing::warn!("the system bus is not served: {error}"),
     }
 }
 

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::asks::{Checked, ToPlan};
+use super::boot::ToDeploy;
 use super::passed::Made;
 use super::probe::Aim;
+use super::sharing::Socket;
 use super::spawn::Prepared;
 use super::traffic::Found;
 use crate::logs::capture::Report;
@@ -51,6 +54,13 @@ pub enum Told {
     },
     /// The kernel has news of apps' sockets.
     Kernel,
+    /// It is time to try again to put a socket among those of its address.
+    Admit {
+        run: Run,
+        socket: Socket,
+        /// Before the try after this one.
+        pause: Duration,
+    },
     /// A probe is about to connect.
     Aim {
         run: Run,
@@ -65,6 +75,8 @@ pub enum Told {
     Checked(Box<Checked>),
     /// Sockets were made, or cannot be.
     Made(Box<Made>),
+    /// The files of `apps.d` were read, because somebody asked for it.
+    Files(Box<ToDeploy>),
     /// Specs that a person wants a plan for.
     ToPlan(Box<ToPlan>),
 }

@@ -6,7 +6,7 @@
 //!      ↑                  └── death ──> Waiting ── 10 ms × 2, up to 10 s ──> Down, start
 //!      └ Leaving: the daemon has said Quit; its death, or 5 s, is the end
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -18,6 +18,8 @@ use crate::sys::clone::{Child, Launch, Verdict};
 use crate::sys::pidfd::{self, Exit};
 use crate::sys::timer::Timer;
 
+/// In the environment of the daemon that an upgrade brings, and of no other.
+const UPGRADED: &CStr = c"STEAD_UPGRADED=1";
 const YOUTH: Duration = Duration::from_millis(250);
 const FIRST_DELAY: Duration = Duration::from_millis(10);
 const LAST_DELAY: Duration = Duration::from_secs(10);
@@ -46,16 +48,26 @@ pub struct Keeper {
     delay: Duration,
     /// It has said that it serves, at least once.
     pub served: bool,
+    /// The next one comes with new programs, by somebody's wish, and is told so.
+    pub upgraded: bool,
 }
 
 impl Keeper {
     pub fn new(program: CString, mut env: Vec<CString>) -> Keeper {
-        env.retain(|entry| !entry.as_bytes().starts_with(FD_VARIABLE.as_bytes()));
+        env.retain(|entry| !entry.as_bytes().starts_with(FD_VARIABLE.as_bytes()) && entry.as_c_str() != UPGRADED);
         env.extend(CString::new(format!("{FD_VARIABLE}=3")));
         let args = vec![program.clone()];
         // A session of its own: Ctrl-C at a terminal is for the holder, which passes it on as a wish.
         let plan = Plan { program, args, env, steps: vec![Step::Setsid], ..Plan::default() };
-        Keeper { plan, running: None, phase: Phase::Waiting, timer: None, delay: FIRST_DELAY, served: false }
+        Keeper {
+            plan,
+            running: None,
+            phase: Phase::Waiting,
+            timer: None,
+            delay: FIRST_DELAY,
+            served: false,
+            upgraded: false,
+        }
     }
 
     /// Starts the daemon. Whoever calls watches the new fds.
@@ -64,9 +76,12 @@ impl Keeper {
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let fds = [null, stdout.as_fd(), stderr.as_fd(), theirs.as_fd()];
         let Plan { program, args, env, steps, .. } = &self.plan;
-        let launch = Launch { program, args, env, cgroup: None, fds: &fds, steps };
+        let mut env = env.clone();
+        env.extend(self.upgraded.then(|| UPGRADED.to_owned()));
+        let launch = Launch { program, args, env: &env, cgroup: None, fds: &fds, steps };
         let child = launch.start().map_err(|failure| self.sentence(failure))?;
         self.running = Some(Running { child, link });
+        self.upgraded = false;
         // Without its timer it stays young, and its next death costs a delay.
         let _ = self.arm(Phase::Young, YOUTH);
         Ok(())

@@ -97,7 +97,7 @@ fn hold(daemon: Option<PathBuf>) -> Result<u8, String> {
             say!("replaced by version {}", env!("CARGO_PKG_VERSION"));
             let lock = Flock::lock(File::from(lock), FlockArg::LockExclusiveNonblock);
             let lock = lock.map_err(|(_, errno)| format!("has lost its lock: {}", errno.desc()))?;
-            keeper.served = true;
+            (keeper.served, keeper.upgraded) = (true, true);
             Given { keeper, store, table, systemd, nofile, lock, program, args, terminating }
         }
         None => {

@@ -22,6 +22,7 @@ use super::archive::{Archive, HostCap};
 use super::desk::Shared;
 use super::engine::Engine;
 use super::file::{LogDir, Target};
+use super::journal::Entry;
 use super::record::RecordStore;
 use super::trash::Trash;
 
@@ -50,6 +51,8 @@ pub struct Event {
     pub number: u64,
     pub at: Wall,
     pub text: String,
+    /// What the journal is told of it, if it is told.
+    pub entry: Option<Entry>,
 }
 
 /// What the thread has to tell.

@@ -41,7 +41,13 @@ struct Bench {
 
 impl Bench {
     fn event(&self, target: &Arc<Target>, at: Wall, text: &str) {
-        self.capture.write(vec![Event { target: Arc::clone(target), number: 0, at, text: text.to_owned() }]);
+        self.capture.write(vec![Event {
+            target: Arc::clone(target),
+            number: 0,
+            at,
+            text: text.to_owned(),
+            entry: None,
+        }]);
     }
 
     fn new(name: &str) -> Self {

@@ -16,6 +16,7 @@ use crate::model::spec::{LogFormat, LogSettings};
 use crate::sys::open::{make_dir, names, open_append, open_dir, open_read, open_root, set_group, unlink};
 
 use super::archive::Rotated;
+use super::journal::send_lines;
 use super::record::{FileId, Record, missing};
 use super::rotate::{elder_number, elders, forgive_missing, rotate};
 
@@ -66,6 +67,9 @@ pub enum Place {
     Kept { app: AppName, file: String, gid: Option<u32> },
     /// `out_file` and `error_file`: opened by the caller, never rotated, since its directory is not ours.
     Outside { path: String, open: Opener },
+    /// journald's, entry by entry. Who dies in the middle of a batch leaves it to be sent once more: what the journal has is
+    /// not looked for.
+    Journal(InstanceId),
 }
 
 /// A log file and what is done to it. Streams with equal places share one.
@@ -119,6 +123,7 @@ impl fmt::Display for Place {
         match self {
             Place::Kept { app, file, .. } => write!(f, "{app}/{file}"),
             Place::Outside { path, .. } => f.write_str(path),
+            Place::Journal(instance) => write!(f, "journal:{instance}"),
         }
     }
 }
@@ -133,7 +138,7 @@ pub fn file_name(format: LogFormat, app: &AppName, slot: Slot, many: bool, strea
     match format {
         LogFormat::Raw if many => format!("{app}-{kind}-{slot}.log"),
         LogFormat::Raw => format!("{app}-{kind}.log"),
-        LogFormat::Cri | LogFormat::Json | LogFormat::None => format!("{slot}.log"),
+        LogFormat::Cri | LogFormat::Json | LogFormat::Journal | LogFormat::None => format!("{slot}.log"),
     }
 }
 
@@ -214,6 +219,12 @@ impl LogFile {
         before: &mut dyn FnMut(FileId, u64) -> Go,
         written: &mut usize,
     ) -> io::Result<u64> {
+        if let Place::Journal(instance) = &self.target.place {
+            return match before(FileId::JOURNAL, 0) {
+                Go::Ahead => send_lines(instance, lines, written).map(|()| 0),
+                Go::Back => Err(ErrorKind::TimedOut.into()),
+            };
+        }
         let (id, mut len) = self.ready(root, lines.len() as u64)?;
         let Some(Open { file, .. }) = &mut self.open else { return Err(ErrorKind::NotFound.into()) };
         if self.torn {
@@ -275,6 +286,9 @@ impl LogFile {
     /// Appends what a dead daemon did not get to append, to the very file it wrote, under whatever name that is now. Gone
     /// with its file is gone: those lines were in it, or belonged there.
     pub fn complete(&mut self, root: &LogDir, record: &Record, lines: &[u8]) -> io::Result<()> {
+        if let Place::Journal(instance) = &self.target.place {
+            return send_lines(instance, lines, &mut 0);
+        }
         self.look(root)?;
         let Some(Open { file, dir }) = &mut self.open else { return Ok(()) };
         if is(file, record.file)? {
@@ -294,6 +308,9 @@ impl LogFile {
 
     /// Whether these bytes stand near the end of the file, or of the one that was rotated away last.
     pub fn holds(&mut self, root: &LogDir, lines: &[u8]) -> io::Result<bool> {
+        if let Place::Journal(_) = self.target.place {
+            return Ok(false);
+        }
         self.look(root)?;
         let Some(Open { file, dir }) = &self.open else { return Ok(false) };
         let (Some(dir), Place::Kept { file: name, .. }) = (dir, &self.target.place) else {
@@ -310,6 +327,9 @@ impl LogFile {
 
     /// Empties the file. Appends go on at its new end.
     pub fn flush(&mut self, root: &LogDir) -> io::Result<()> {
+        if let Place::Journal(_) = self.target.place {
+            return Ok(());
+        }
         self.look(root)?;
         if let Some(open) = &self.open {
             open.file.set_len(0)?;
@@ -352,6 +372,7 @@ fn write_counted(file: &mut File, bytes: &[u8], written: &mut usize) -> io::Resu
 fn open_target(root: &LogDir, place: &Place) -> io::Result<Open> {
     let (file, dir) = match place {
         Place::Outside { open, .. } => return Ok(Open { file: open()?, dir: None }),
+        Place::Journal(_) => return Err(ErrorKind::Unsupported.into()),
         Place::Kept { app, file: name, gid } => {
             let dir = root.app_dir(app, *gid)?;
             match open_append(dir.as_fd(), name, None) {

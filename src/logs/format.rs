@@ -105,7 +105,7 @@ pub fn format_batch(
             }
             LogFormat::Json => push_json(&stamp, stream, open, false, text, out),
             LogFormat::Raw => out.extend_from_slice(&rest[..used]),
-            LogFormat::None => {}
+            LogFormat::Journal | LogFormat::None => {}
         }
         if out.len() > limit && batch.lines > 0 {
             out.truncate(start);
@@ -123,7 +123,7 @@ pub fn format_end(format: LogFormat, stream: LogStream, at: Wall, out: &mut Vec<
     match format {
         LogFormat::Cri => push_cri(at, stream, b"", out),
         LogFormat::Json => push_json(&stamp_text(at), stream, false, false, b"", out),
-        LogFormat::Raw | LogFormat::None => {}
+        LogFormat::Raw | LogFormat::Journal | LogFormat::None => {}
     }
 }
 
@@ -140,7 +140,7 @@ pub fn format_event(format: LogFormat, at: Wall, text: &str, force: bool, out: &
             out.extend_from_slice(text.as_bytes());
             out.push(b'\n');
         }
-        LogFormat::Raw | LogFormat::None => {}
+        LogFormat::Raw | LogFormat::Journal | LogFormat::None => {}
     }
 }
 
@@ -158,7 +158,7 @@ pub fn parse_line(format: LogFormat, line: &[u8]) -> Option<Line<'_>> {
     match format {
         LogFormat::Cri => parse_cri(line),
         LogFormat::Json => parse_json(line),
-        LogFormat::Raw | LogFormat::None => None,
+        LogFormat::Raw | LogFormat::Journal | LogFormat::None => None,
     }
 }
 

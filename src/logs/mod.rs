@@ -20,6 +20,7 @@ mod engine;
 pub mod file;
 pub mod follow;
 pub mod format;
+pub mod journal;
 mod pump;
 pub mod record;
 pub mod rotate;

@@ -49,6 +49,8 @@ pub struct FileId {
 impl FileId {
     /// No file has it.
     pub const NONE: FileId = FileId { dev: 0, ino: 0 };
+    /// Not a file, but what takes the place of one.
+    pub const JOURNAL: FileId = FileId { dev: u64::MAX, ino: 0 };
 }
 
 /// How many bytes a record takes in a store.
@@ -75,7 +77,8 @@ impl Record {
             Phase::Consume => 2,
         };
         let format = match self.format {
-            LogFormat::None => 0u64,
+            // Lines for the journal are made as CRI.
+            LogFormat::None | LogFormat::Journal => 0u64,
             LogFormat::Cri => 1,
             LogFormat::Raw => 2,
             LogFormat::Json => 3,

@@ -36,7 +36,7 @@ pub(super) fn peek(format: LogFormat, raw: LogStream, head: &[u8]) -> Option<(Op
             let name = head.get(STAMP_LEN + 21..STAMP_LEN + 27)?;
             Some((Some(at), stream(name)?, head.get(STAMP_LEN + 28..)?.starts_with(b",\"partial\":true")))
         }
-        LogFormat::Raw | LogFormat::None => Some((None, raw, false)),
+        LogFormat::Raw | LogFormat::Journal | LogFormat::None => Some((None, raw, false)),
     }
 }
 

@@ -126,7 +126,7 @@ impl Reader {
     pub fn concerns(&self, name: &str) -> bool {
         match &self.log.place {
             Place::Kept { file, .. } => name == file || elder_number(file, name).is_some(),
-            Place::Outside { .. } => true,
+            Place::Outside { .. } | Place::Journal(_) => true,
         }
     }
 
@@ -140,7 +140,7 @@ impl Reader {
             Place::Outside { open, .. } if self.file.is_none() => {
                 open().and_then(current).map(|current| self.file = Some(current))
             }
-            Place::Outside { .. } => Ok(()),
+            Place::Outside { .. } | Place::Journal(_) => Ok(()),
         };
         match opened {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
@@ -175,6 +175,7 @@ impl Reader {
     fn oldest(&mut self) -> io::Result<Option<Current>> {
         match &self.log.place {
             Place::Outside { .. } => Ok(self.file.take()),
+            Place::Journal(_) => Ok(None),
             Place::Kept { .. } => self.chain()?.pop().map(|found| found.unpack(self.dir.as_ref())).transpose(),
         }
     }

@@ -77,6 +77,8 @@ pub enum Denied {
     ShuttingDown,
     #[error("\"{0}\" is given twice")]
     Twice(AppName),
+    #[error("{app} runs as {user}, and is managed by {user} and root alone")]
+    NotYours { app: AppName, user: String },
 }
 
 fn without_generation(selector: &str) -> &str {

@@ -203,6 +203,8 @@ pub enum LogFormat {
     Raw,
     /// One JSON object a line.
     Json,
+    /// journald keeps the lines.
+    Journal,
     /// Nothing is kept.
     None,
 }

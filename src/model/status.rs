@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::exit::LastExit;
+use super::exit::{Exit, LastExit};
 use super::ids::{Id, InstanceId, ProcId, Revision};
 use super::selector::Generation;
 use super::spec::AppSpec;
@@ -149,6 +149,18 @@ pub struct ExitStatus {
     /// Milliseconds since 1970-01-01 UTC.
     pub at: u64,
     pub message: Option<String>,
+}
+
+impl From<&LastExit> for ExitStatus {
+    fn from(last: &LastExit) -> Self {
+        let (code, signal) = match last.exit {
+            Some(Exit::Code(code)) => (Some(code), None),
+            Some(Exit::Signal { signal, .. }) => (None, Some(signal.to_string())),
+            Some(Exit::Unknown) | None => (None, None),
+        };
+        let (reason, message) = (last.reason.to_string(), last.message.clone());
+        Self { reason, code, signal, at: last.at.0 / 1_000_000, message }
+    }
 }
 
 /// What a run waits for that takes no new connections, before it is told to stop.

@@ -154,6 +154,7 @@ fn shown() -> AppDetail {
     AppDetail {
         name: "api".into(),
         namespace: "default".into(),
+        user: "www".into(),
         revision: 3,
         instances_wanted: 2,
         spec: vec![

@@ -4,6 +4,7 @@
 mod adoption;
 mod bad_input;
 mod boot;
+mod bus;
 mod draining;
 mod faults;
 mod fd_store;

@@ -9,22 +9,21 @@ use crate::model::selector::Selector;
 
 /// One of these verbs.
 pub(super) struct Act {
-    verb: &'static str,
     method: &'static str,
     doing: &'static str,
     /// What is left can be shown; after `delete` nothing is.
     table: bool,
 }
 
-pub(super) const STOP: Act = Act { verb: "stop", method: "Stop", doing: "stopping", table: true };
-pub(super) const RESTART: Act = Act { verb: "restart", method: "Restart", doing: "restarting", table: true };
-pub(super) const DELETE: Act = Act { verb: "delete", method: "Delete", doing: "deleting", table: false };
-pub(super) const KILL: Act = Act { verb: "kill", method: "Kill", doing: "killing", table: true };
-pub(super) const RESET: Act = Act { verb: "reset", method: "Reset", doing: "resetting", table: true };
+pub(super) const STOP: Act = Act { method: "Stop", doing: "stopping", table: true };
+pub(super) const RESTART: Act = Act { method: "Restart", doing: "restarting", table: true };
+pub(super) const DELETE: Act = Act { method: "Delete", doing: "deleting", table: false };
+pub(super) const KILL: Act = Act { method: "Kill", doing: "killing", table: true };
+pub(super) const RESET: Act = Act { method: "Reset", doing: "resetting", table: true };
 
 pub(super) async fn run(session: &Session, act: &Act, selectors: &[String]) -> Result {
     check(selectors)?;
-    let mut client = session.connect(act.verb).await?;
+    let mut client = session.connect().await?;
     let end = report::followed(session, act.doing, async |news| client.act(act.method, selectors, news).await).await?;
     if !act.table && !end.failed {
         let apps: BTreeSet<&str> = end.instances.iter().filter_map(|news| news.instance.split('/').next()).collect();

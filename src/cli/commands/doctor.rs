@@ -7,7 +7,7 @@ use super::print_json;
 use crate::bus::proxy::{Finding, FindingLevel};
 
 pub(super) async fn run(session: &Session, json: bool) -> Result {
-    let (findings, code) = match session.connect("doctor").await {
+    let (findings, code) = match session.connect().await {
         Ok(mut client) => (client.doctor().await?, Code::Failed),
         Err(failure) if failure.code == Code::Unavailable => (without_daemon(session), Code::Unavailable),
         Err(failure) => return Err(failure),

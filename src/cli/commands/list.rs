@@ -10,7 +10,7 @@ use crate::model::status::Measure;
 pub(super) async fn run(session: &Session, args: &List) -> Result {
     act::check(&args.selectors)?;
     let measure = if args.json.json { Measure::Full } else { Measure::Brief };
-    let list = session.ask("list", async |client| client.list(&args.selectors, measure).await).await?;
+    let list = session.ask(async |client| client.list(&args.selectors, measure).await).await?;
     if args.json.json {
         return print_json(&list);
     }

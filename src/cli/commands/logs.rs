@@ -20,7 +20,7 @@ use crate::model::time::Wall;
 pub(super) async fn run(session: &Session, args: &Logs) -> Result {
     act::check(&args.selectors)?;
     let options = options(args, session.talk.terminal_out)?;
-    let mut client = session.connect("logs").await?;
+    let mut client = session.connect().await?;
     say_kept_none(session, &mut client, &args.selectors).await?;
     let fd = client.logs(&args.selectors, &options).await?;
     let damaged = |error: std::io::Error| Failure::failed(format!("cannot read the log: {error}"));

@@ -15,7 +15,7 @@ pub(super) async fn run(session: &Session, args: &Plan) -> Result {
     let machine = Machine::new(&session.caller);
     let specs = machine.file(&path, &additions)?;
     machine.say_notes(session);
-    let plan = match session.connect("plan").await {
+    let plan = match session.connect().await {
         Ok(mut client) => client.plan_apps(&spec::raw(&specs)).await?,
         Err(failure) if failure.code == Code::Unavailable => {
             session.talk.note("no daemon is running: starting would start one");

@@ -5,7 +5,7 @@ use super::super::report;
 use super::super::session::Session;
 
 pub(super) async fn save(session: &Session, name: &str) -> Result {
-    let mut client = session.connect("save").await?;
+    let mut client = session.connect().await?;
     let apps = match client.save(name).await? {
         0 => "there is no app".to_owned(),
         1 => "1 app".to_owned(),
@@ -16,7 +16,7 @@ pub(super) async fn save(session: &Session, name: &str) -> Result {
 }
 
 pub(super) async fn resurrect(session: &Session, name: &str) -> Result {
-    let mut client = session.connect_or_launch("resurrect").await?;
+    let mut client = session.connect_or_launch().await?;
     let end = report::followed(session, "starting", async |news| client.resurrect(name, news).await).await?;
     report::outcome(session, &mut client, &end, true).await
 }

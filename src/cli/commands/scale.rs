@@ -15,7 +15,7 @@ pub(super) async fn run(session: &Session, args: &Scale) -> Result {
             args.to
         )));
     }
-    let mut client = session.connect("scale").await?;
+    let mut client = session.connect().await?;
     let end = report::followed(session, "scaling", async |news| client.scale(&args.app, &args.to, news).await).await?;
     report::outcome(session, &mut client, &end, true).await
 }

@@ -10,7 +10,7 @@ use super::{act, print_json};
 
 pub(super) async fn run(session: &Session, args: &Show) -> Result {
     act::check(&args.selectors)?;
-    let apps = session.ask("show", async |client| client.show(&args.selectors).await).await?;
+    let apps = session.ask(async |client| client.show(&args.selectors).await).await?;
     if args.json.json {
         return print_json(&apps.iter().map(views::app_json).collect::<Vec<_>>());
     }

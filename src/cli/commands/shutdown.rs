@@ -10,7 +10,7 @@ use super::super::{launch, report};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(session: &Session) -> Result {
-    let mut client = session.connect("shutdown").await?;
+    let mut client = session.connect().await?;
     let end = report::followed(session, "stopping", async |news| client.shutdown(news).await).await;
     match end {
         Ok(end) if end.failed => report::outcome(session, &mut client, &end, false).await?,

@@ -10,7 +10,7 @@ use crate::model::signal::Signal;
 pub(super) async fn run(session: &Session, args: &SendSignal) -> Result {
     let signal = Signal::parse(&args.signal).map_err(|error| Failure::usage(error.to_string()))?;
     act::check(&args.selectors)?;
-    let mut client = session.connect("signal").await?;
+    let mut client = session.connect().await?;
     let name = signal.to_string();
     let end =
         report::followed(session, "signalling", async |news| client.signal(&args.selectors, &name, news).await).await?;

@@ -17,7 +17,6 @@ use crate::model::spec::AppSpec;
 use crate::model::status::Measure;
 
 pub(super) async fn run(session: &Session, args: &Start) -> Result {
-    session.need_root("start")?;
     let env = EnvFlags::parse(&args.env)?;
     let mut keys = args.keys.clone();
     if args.no_autorestart {
@@ -112,12 +111,16 @@ fn refused(wrong: Wrong) -> Failure {
 /// The daemon that knows the apps. None where none runs and none has left any to bring back: then nothing is known, and
 /// a mistyped word starts no daemon.
 async fn known_to(session: &Session) -> Result<Option<Client>> {
-    match session.connect("start").await {
+    if session.is_for_the_bus() {
+        // The bus starts stead, or nobody may.
+        return session.connect_or_launch().await.map(Some);
+    }
+    match session.connect().await {
         Ok(client) => Ok(Some(client)),
         // One that lives and does not answer has been waited for; to wait again would change nothing.
         Err(failure) if failure.code == Code::Unavailable && !launch::holder_lives(&session.paths) => {
             let saved = std::fs::read_dir(&session.paths.state).is_ok_and(|mut files| files.next().is_some());
-            if saved { session.connect_or_launch("start").await.map(Some) } else { Ok(None) }
+            if saved { session.connect_or_launch().await.map(Some) } else { Ok(None) }
         }
         Err(failure) => Err(failure),
     }
@@ -126,7 +129,7 @@ async fn known_to(session: &Session) -> Result<Option<Client>> {
 async fn reach(session: &Session, client: Option<Client>) -> Result<Client> {
     match client {
         Some(client) => Ok(client),
-        None => session.connect_or_launch("start").await,
+        None => session.connect_or_launch().await,
     }
 }
 

@@ -10,14 +10,14 @@ use crate::model::status::Measure;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(session: &Session) -> Result {
-    let mut client = session.connect("upgrade").await?;
+    let mut client = session.connect().await?;
     client.upgrade().await?;
     if tokio::time::timeout(PATIENCE, client.closed()).await.is_err() {
         let text = "stead was not replaced: the end of its log says why; nothing was touched".to_owned();
         return Err(Failure::new(Code::Failed, text));
     }
     // An answer, which shows that it is the successor who is connected to.
-    session.ask("upgrade", async |client| client.list(&[], Measure::Nothing).await).await?;
+    session.ask(async |client| client.list(&[], Measure::Nothing).await).await?;
     session.talk.note("stead runs from the programs on disk now; no app was touched");
     Ok(())
 }

@@ -9,7 +9,9 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use crate::logs::capture::{Command, Event, Report, Stream, StreamKey};
+use crate::logs::file::Place;
 use crate::logs::format::format_event;
+use crate::logs::journal::send_event;
 use crate::model::time::Mono;
 use crate::sys::pipe::pending;
 
@@ -110,6 +112,16 @@ impl Engine {
             let target = Arc::clone(&events[0].target);
             let name = target.place.to_string();
             self.drain(|source| source.target == name);
+            for event in events {
+                // What cannot be told there stands in the log; and where the log is the journal, it has nothing more.
+                let told = event.entry.as_ref().map(|entry| send_event(entry, &event.text));
+                if let Some(Err(error)) = told {
+                    tracing::debug!("the journal was not told of {}: {error}", event.text);
+                }
+            }
+            if matches!(target.place, Place::Journal(_)) {
+                continue;
+            }
             self.sinks.open(&target, 0);
             let mut lines = Vec::new();
             for event in events {
@@ -129,6 +141,10 @@ impl Engine {
         let number = events.iter().map(|event| event.number).max().unwrap_or(0);
         let mut missing = Vec::new();
         for event in events {
+            if matches!(event.target.place, Place::Journal(_)) {
+                missing.push(event);
+                continue;
+            }
             let mut line = Vec::new();
             format_event(event.target.format, event.at, &event.text, false, &mut line);
             self.sinks.open(&event.target, 0);
