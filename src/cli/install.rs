@@ -9,8 +9,13 @@ use crate::config::settings;
 /// Everything in units/; a test compares.
 pub const UNITS: &[(&str, &str)] = &[
     ("org.stead.Stead1.conf", include_str!("../../units/org.stead.Stead1.conf")),
+    ("org.stead.Stead1.policy", include_str!("../../units/org.stead.Stead1.policy")),
+    ("org.stead.Stead1.service", include_str!("../../units/org.stead.Stead1.service")),
+    ("org.stead.Stead1.xml", include_str!("../../units/org.stead.Stead1.xml")),
     ("stead-apps.service", include_str!("../../units/stead-apps.service")),
+    ("stead.catalog", include_str!("../../units/stead.catalog")),
     ("stead.preset", include_str!("../../units/stead.preset")),
+    ("stead.rules", include_str!("../../units/stead.rules")),
     ("stead.service", include_str!("../../units/stead.service")),
     ("stead.sysusers", include_str!("../../units/stead.sysusers")),
     ("stead.tmpfiles", include_str!("../../units/stead.tmpfiles")),

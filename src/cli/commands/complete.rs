@@ -29,7 +29,7 @@ pub(super) async fn run(session: &Session, what: Offer) -> Result {
 
 /// What runs, if a daemon says so in time.
 async fn known(session: &Session) -> Vec<InstanceStatus> {
-    let asked = session.ask("list", async |client| client.list(&[], Measure::Nothing).await);
+    let asked = session.ask(async |client| client.list(&[], Measure::Nothing).await);
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(list)) => list,
         // No daemon, none that answers, or one that this person may not ask: then there is nothing to offer.

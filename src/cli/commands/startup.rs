@@ -8,6 +8,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::sys::stat::{Mode, umask};
+
 use super::super::exit::{Code, Failure, Result};
 use super::super::install::{self, Item};
 use super::super::launch;
@@ -38,6 +40,8 @@ pub(super) fn startup(session: &Session, dry: bool) -> Result {
     if dry {
         return rehearse(&items, by_hand);
     }
+    // The bus and polkit read what is theirs as users of their own, whatever root's shell is set to.
+    umask(Mode::from_bits_truncate(0o022));
     write(session, &items, own)?;
     // What these do, systemd does at each boot, too.
     quietly("systemd-sysusers", &["/etc/sysusers.d/stead.conf"]);
@@ -130,7 +134,9 @@ fn packaged() -> Option<&'static str> {
 
 /// Where there is nothing to be a service of.
 fn refuse(session: &Session, verb: &str) -> Result {
-    session.need_root(verb)?;
+    if !session.caller.root {
+        return Err(Failure::new(Code::NotPermitted, format!("{verb} needs root: run sudo stead {verb}")));
+    }
     if session.paths.private {
         return Err(Failure::usage(format!("{verb} is for the host's own stead: unset STEAD_RUNTIME_DIR")));
     }
