@@ -58,6 +58,9 @@ fn arg(key: &'static keys::Key) -> Arg {
     match key.kind {
         Kind::Bool => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         Kind::Choice(words) => arg.value_parser(PossibleValuesParser::new(words)),
+        Kind::Switch(words) => {
+            arg.value_parser(PossibleValuesParser::new(["true", "false"].into_iter().chain(words.iter().copied())))
+        }
         // `--nice -5`, `--interpreter-args --max-old-space-size=200`, `-i -1`: the last is wrong, and said so as a
         // number of instances and not as an unknown flag.
         Kind::Count { .. } | Kind::Words | Kind::Instances => arg.allow_hyphen_values(true),
@@ -73,11 +76,11 @@ fn value_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "TEXT",
         Kind::Path => "PATH",
-        Kind::Words | Kind::Accounts | Kind::Listen => "LIST",
+        Kind::Words | Kind::Accounts | Kind::Listen | Kind::Paths => "LIST",
         Kind::Run => "PROGRAM",
         Kind::Bool => "true|false",
         Kind::Count { .. } => "N",
-        Kind::Choice(_) => "WORD",
+        Kind::Choice(_) | Kind::Switch(_) => "WORD",
         Kind::Bytes => "SIZE",
         Kind::Span => "TIME",
         Kind::Cpu => "PERCENT",
@@ -151,6 +154,9 @@ mod tests {
         assert_eq!(value("--nice -5", "nice"), Some(Value::Int(-5)));
         assert_eq!(value("--share-ports=false", "share_ports"), Some(Value::Bool(false)));
         assert_eq!(value("--share-ports", "share_ports"), Some(Value::Bool(true)));
+        assert_eq!(value("--protect-system true", "protect_system"), Some(Value::Bool(true)));
+        assert_eq!(value("--protect-system strict", "protect_system"), Some("strict".into()));
+        assert_eq!(value("--read-only-paths /a,b", "read_only_paths"), Some(Value::texts(["/a", "b"])));
         let nofile = Value::table([("nofile".to_owned(), Value::Int(65536)), ("core".to_owned(), "1:2".into())]);
         assert_eq!(value("--rlimits nofile=65536,core=1:2", "rlimits"), Some(nofile));
         assert_eq!(flags("-n api").unwrap().values.len(), 1, "what is not given is not set");

@@ -59,6 +59,23 @@ pub(super) fn absolute(base: &str, path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
+/// No `..` in these: which of two lies within the other is read off their text.
+pub(super) fn paths(base: &str) -> impl Fn(&Key, &Node) -> Read<Vec<String>> + '_ {
+    move |key, node| {
+        let Value::List(items) = &node.value else { return wrong_type(key, node) };
+        each(items, |item| {
+            let Value::Str(_) = item.value else {
+                return fail(format!("a list of paths cannot hold {}", item.value.type_name()), "put it in quotes");
+            };
+            let path = path(base)(key, item)?;
+            match path.split('/').any(|part| part == "..") {
+                true => fail(format!("{} has \"..\" in it", quoted(&path)), "write the path without it"),
+                false => Ok(path),
+            }
+        })
+    }
+}
+
 /// Empty texts are legal in a list: an argument may be empty.
 pub(super) fn words(key: &Key, node: &Node) -> Read<Vec<String>> {
     let Value::List(items) = &node.value else { return wrong_type(key, node) };
@@ -105,6 +122,21 @@ pub(super) fn choice<T: Copy>(values: &'static [(&'static str, T)]) -> impl Fn(&
         match values.iter().find(|(name, _)| name == word) {
             Some((_, value)) => Ok(*value),
             None => fail(format!("unknown value {}", quoted(word)), format!("use {}", key.kind.wanted())),
+        }
+    }
+}
+
+/// true, false, or one of the key's words; the two come as words of `values`, too.
+pub(super) fn switch<T: Copy>(values: &'static [(&'static str, T)]) -> impl Fn(&Key, &Node) -> Read<T> {
+    move |key, node| {
+        let found = match &node.value {
+            Value::Bool(on) => values.iter().find(|(name, _)| *name == if *on { "true" } else { "false" }),
+            Value::Str(word) => values.iter().find(|(name, _)| name == word && !matches!(*name, "true" | "false")),
+            _ => return wrong_type(key, node),
+        };
+        match found {
+            Some((_, value)) => Ok(*value),
+            None => fail(format!("unknown value {}", node.value), format!("use {}", key.kind.wanted())),
         }
     }
 }

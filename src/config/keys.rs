@@ -55,6 +55,8 @@ pub enum Who {
 pub enum Kind {
     Text,
     Path,
+    /// A list of those.
+    Paths,
     /// A list of texts, never split further.
     Words,
     /// Text or a list of texts: a program, or the exact arguments.
@@ -67,6 +69,8 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// True, false, or one of these words, which are more of the same.
+    Switch(&'static [&'static str]),
     Bytes,
     Span,
     Cpu,
@@ -108,7 +112,7 @@ impl Key {
     pub fn value_of(&self, text: &str) -> Value {
         let list = |words: &mut dyn Iterator<Item = &str>| Value::texts(words.filter(|word| !word.is_empty()));
         match self.kind {
-            Kind::Bool => match text {
+            Kind::Bool | Kind::Switch(_) => match text {
                 "true" | "yes" | "1" => Value::Bool(true),
                 "false" | "no" | "0" => Value::Bool(false),
                 _ => text.into(),
@@ -116,7 +120,7 @@ impl Key {
             Kind::Count { .. } | Kind::Instances => text.parse().map_or_else(|_| text.into(), Value::Int),
             Kind::Words if self.name == "capabilities" => list(&mut text.split(',').map(str::trim)),
             Kind::Words => list(&mut text.split_whitespace()),
-            Kind::Accounts | Kind::Listen => list(&mut text.split(',').map(str::trim)),
+            Kind::Accounts | Kind::Listen | Kind::Paths => list(&mut text.split(',').map(str::trim)),
             Kind::Text
             | Kind::Path
             | Kind::Run
@@ -150,12 +154,19 @@ impl Kind {
         match self {
             Kind::Text => "text".to_owned(),
             Kind::Path => "path".to_owned(),
+            Kind::Paths => "list of paths".to_owned(),
             Kind::Words => "list of texts".to_owned(),
             Kind::Run => "text or list of texts".to_owned(),
             Kind::Bool => "true or false".to_owned(),
             Kind::Count { min, max: i64::MAX } => format!("whole number from {min}"),
             Kind::Count { min, max } => format!("whole number from {min} to {max}"),
             Kind::Choice(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", "),
+            Kind::Switch(words) => {
+                format!(
+                    "true, false, {}",
+                    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+                )
+            }
             Kind::Bytes => "size, as \"64M\"".to_owned(),
             Kind::Span => "time, as \"10s\" or \"500ms\"".to_owned(),
             Kind::Cpu => "percent of one core, as \"150%\"".to_owned(),
@@ -176,9 +187,10 @@ impl Kind {
     /// The same as the object of a sentence, for "use …".
     pub(super) fn wanted(self) -> String {
         let article = match self {
-            Kind::Choice(_) => "one of ",
+            Kind::Choice(_) | Kind::Switch(_) => "one of ",
             Kind::Bool | Kind::Text | Kind::Run | Kind::Cpu | Kind::Umask => "",
             Kind::Path
+            | Kind::Paths
             | Kind::Words
             | Kind::Count { .. }
             | Kind::Bytes

@@ -24,6 +24,7 @@ pub mod reference;
 pub mod resolve;
 pub mod rlimit;
 pub mod rules;
+pub mod sandbox;
 pub mod settings;
 pub mod shell;
 pub mod source;

@@ -17,6 +17,7 @@ use super::reader::Reader;
 use super::ready::ready_on;
 use super::rlimit::rlimits;
 use super::rules::{check_authority, check_together};
+use super::sandbox::sandbox;
 use super::source::Source;
 use super::write::{LOG_FORMATS, REPLACE, RESTART, STOP_SCOPE};
 use crate::model::ids::AppName;
@@ -187,6 +188,7 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
     let env = env(r, ctx);
     let limits = limits(r);
     let process = process(r);
+    let sandbox = sandbox(r, base);
     let log = log(r, base);
     let namespace = r.read("namespace", f::name);
     let env_file = r.read("env_file", f::path(base));
@@ -243,6 +245,7 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
         identity,
         limits,
         process,
+        sandbox,
         instances: instances.unwrap_or_default(),
         max_surge: max_surge.unwrap_or(Surge::Count(1)),
         replace: replace.unwrap_or(Replace::Auto),

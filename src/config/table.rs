@@ -1,10 +1,17 @@
 //! The table of keys: name, type, default, who may set it, what it does.
-//! Owns: the only list of keys there is. A key exists by standing here and being read in `resolve`.
+//! Owns: the only list of keys there is, with the section of `sandbox`. A key exists by standing here and being read in
+//! `resolve`.
 //! Never: code. What a kind of value looks like is in `fields`.
 
 use super::keys::{Default, Key, Kind, Section, Who};
 
-const fn key(name: &'static str, kind: Kind, default: Default, help: &'static str, doc: &'static str) -> Key {
+pub(super) const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: Default,
+    help: &'static str,
+    doc: &'static str,
+) -> Key {
     Key { name, kind, default, who: Who::Owner, help, doc }
 }
 
@@ -326,6 +333,7 @@ pub static SECTIONS: &[Section] = &[
             ),
         ],
     },
+    super::sandbox::SECTION,
     Section {
         title: "Logs",
         keys: &[

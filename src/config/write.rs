@@ -9,6 +9,7 @@ use super::keys::{self, Key};
 use super::raw::{KeyText, Value};
 use super::resolve::default_stop_signal;
 use super::rlimit;
+use super::sandbox::{PROTECT_HOME, PROTECT_SYSTEM, SECCOMP};
 use crate::model::quantity::{Bytes, format_span};
 use crate::model::spec::{AppSpec, Balance, LogFormat, ReadyOn, Replace, Restart, StopScope};
 
@@ -97,6 +98,7 @@ impl Run {
 fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
     let limits = &spec.limits;
     let process = &spec.process;
+    let sandbox = &spec.sandbox;
     let list = |items: &[String]| (!items.is_empty()).then(|| Value::texts(items.iter().cloned()));
     let bytes = |bytes: Option<Bytes>| bytes.map(|bytes| Value::Str(exact(bytes)));
     let span = |span| Some(Value::Str(format_span(span)));
@@ -151,6 +153,13 @@ fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
         "umask" => Some(Value::Str(format!("{:03o}", process.umask))),
         "rlimits" => (!process.rlimits.is_empty())
             .then(|| Value::table(process.rlimits.iter().map(|(name, pair)| (name.clone(), rlimit::write(*pair))))),
+        "protect_system" => switch(PROTECT_SYSTEM, sandbox.protect_system),
+        "protect_home" => switch(PROTECT_HOME, sandbox.protect_home),
+        "private_tmp" => Some(Value::Bool(sandbox.private_tmp)),
+        "read_only_paths" => list(&sandbox.read_only_paths),
+        "read_write_paths" => list(&sandbox.read_write_paths),
+        "restrict_namespaces" => Some(Value::Bool(sandbox.restrict_namespaces)),
+        "seccomp" => word(SECCOMP, sandbox.seccomp),
         "log_format" => word(LOG_FORMATS, spec.log.format),
         "out_file" => text(&spec.log.out_file),
         "error_file" => text(&spec.log.error_file),
@@ -165,6 +174,12 @@ fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
 
 fn word<T: PartialEq>(words: &[(&str, T)], value: T) -> Option<Value> {
     words.iter().find(|(_, of)| *of == value).map(|(word, _)| (*word).into())
+}
+
+/// A word, but for the two that are booleans.
+fn switch<T: PartialEq>(words: &[(&str, T)], value: T) -> Option<Value> {
+    let (word, _) = words.iter().find(|(_, of)| *of == value)?;
+    Some(word.parse().map_or_else(|_| (*word).into(), Value::Bool))
 }
 
 fn ready_on(ready_on: &ReadyOn) -> Value {

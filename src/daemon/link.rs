@@ -84,13 +84,18 @@ pub struct Link {
     terminate: bool,
     /// Plans whose spawn is not answered: a failure is told in their words.
     plans: HashMap<u64, Plan>,
+    /// What the holder speaks: it says so before anything else.
+    version: u32,
 }
 
 impl Link {
     /// Takes the socket that the holder left open for us. Inside a tokio runtime.
     pub fn inherit() -> Result<Self, LinkError> {
         let number = std::env::var(protocol::FD_VARIABLE).ok().and_then(|text| text.parse().ok());
-        let socket = socket::inherited(number.ok_or(LinkError::NotAChild)?)?;
+        Self::over(socket::inherited(number.ok_or(LinkError::NotAChild)?)?)
+    }
+
+    fn over(socket: OwnedFd) -> Result<Self, LinkError> {
         Ok(Self {
             socket: watched(socket, Interest::READABLE)?,
             buffer: vec![0; 64 * 1024],
@@ -100,6 +105,7 @@ impl Link {
             unheard: VecDeque::new(),
             terminate: false,
             plans: HashMap::new(),
+            version: protocol::OLDEST,
         })
     }
 
@@ -172,7 +178,7 @@ impl Link {
     fn news(&mut self, message: Message, fds: Vec<OwnedFd>) -> Result<Option<FromHolder>, LinkError> {
         Ok(match message {
             Message::Hello { version } => {
-                greet(version)?;
+                self.version = greet(version)?;
                 None
             }
             Message::Spawned { token, pid, fds: kinds } => {
@@ -212,7 +218,7 @@ impl Link {
                 Err(error) => return Err(error.into()),
                 Ok(received) if received.len == 0 => return Err(LinkError::Closed),
                 Ok(received) => match Message::decode(&self.buffer[..received.len])? {
-                    Message::Hello { version } => greet(version)?,
+                    Message::Hello { version } => self.version = greet(version)?,
                     message @ (Message::Fetched { .. } | Message::Inventory { .. } | Message::Taken { .. }) => {
                         return Ok((message, received.fds));
                     }
@@ -282,8 +288,17 @@ impl Link {
         }
     }
 
-    /// Refuses a plan that no message can hold: the kernel would refuse most of these, too (execve(2), E2BIG).
+    /// Refuses a plan that no message can hold: the kernel would refuse most of these, too (execve(2), E2BIG). And one
+    /// that the holder could not carry out as it is meant.
     pub fn spawn(&mut self, token: u64, plan: Plan) -> Result<(), String> {
+        if plan.version() > self.version {
+            return Err(format!(
+                "the holder is older than this daemon and cannot confine an app (it speaks version {} of the protocol, \
+                 not {}): `stead upgrade` replaces it, and no app is touched",
+                self.version,
+                plan.version()
+            ));
+        }
         let request = Request::Spawn { token, plan: Box::new(plan) };
         let bytes = request.encode();
         if bytes.len() > protocol::MAX_MESSAGE {
@@ -382,17 +397,17 @@ impl Link {
     }
 }
 
-/// Whether this daemon can work with a holder of that version.
-fn greet(version: u32) -> Result<(), LinkError> {
+/// The version, if this daemon can work with a holder of it.
+fn greet(version: u32) -> Result<u32, LinkError> {
     match version {
-        protocol::VERSION => Ok(()),
+        protocol::VERSION => Ok(version),
         protocol::OLDEST..protocol::VERSION => {
             tracing::warn!(
                 "the holder speaks version {version} of the protocol, this daemon {}: what is new in it does not work until \
                  the holder is replaced, too",
                 protocol::VERSION
             );
-            Ok(())
+            Ok(version)
         }
         found => Err(LinkError::Version { found }),
     }
@@ -408,5 +423,24 @@ pub(super) fn exit_of(exit: protocol::Exit) -> Exit {
         protocol::Exit::Code(code) => Exit::Code(code),
         protocol::Exit::Signal { signal, core_dumped } => Exit::Signal { signal: Signal(signal), core_dumped },
         protocol::Exit::Unknown => Exit::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::holder::plan::Step;
+
+    #[tokio::test]
+    async fn an_older_holder_is_asked_for_nothing_that_it_cannot_do() {
+        let (ours, _theirs) = socket::packet_pair().unwrap();
+        let mut link = Link::over(ours).unwrap();
+        link.news(Message::Hello { version: 3 }, Vec::new()).unwrap();
+        let plan = |step| Plan { steps: vec![step], ..Plan::default() };
+        assert_eq!(link.spawn(1, plan(Step::Setsid)), Ok(()));
+        let refused = link.spawn(2, plan(Step::MountNamespace)).unwrap_err();
+        assert!(refused.contains("speaks version 3") && refused.contains("`stead upgrade`"), "{refused}");
+        link.news(Message::Hello { version: protocol::VERSION }, Vec::new()).unwrap();
+        assert_eq!(link.spawn(2, plan(Step::MountNamespace)), Ok(()));
     }
 }

@@ -3,7 +3,7 @@
 //! Never: panics on what it reads, or allocates for what is only promised.
 
 use super::plan::{Failure, Plan, Stage};
-use super::protocol::{Exit, Fds, Message, Refusal, Request, Row, RowState, Stream};
+use super::protocol::{Exit, Fds, Message, Refusal, Request, Row, RowState, Stream, Token};
 use super::wire::{Malformed, Reader, Result, Writer};
 
 impl Request {
@@ -61,6 +61,12 @@ impl Request {
             Request::Pong => out.u8(15),
         }
         out.0
+    }
+
+    /// Whom a request to spawn is about, though the rest of it says nothing that we understand: a plan of a newer daemon.
+    pub(super) fn token_to_spawn(bytes: &[u8]) -> Option<Token> {
+        let mut from = Reader(bytes);
+        (from.u8().ok()? == 1).then(|| from.u64().ok())?
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Request> {

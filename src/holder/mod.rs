@@ -9,6 +9,7 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod codec;
+mod failure;
 mod fdstore;
 mod keeper;
 mod link;

@@ -1,16 +1,14 @@
 //! What the daemon wants started: a program and the primitive steps before it.
-//! Owns: the plan, its bytes, the order of the steps that make a process somebody else, and the sentence for each stage
-//! that can fail.
+//! Owns: the plan, its bytes, and the order of the steps that make a process somebody else.
 //! Never: knows why a plan is what it is.
 
 use std::ffi::CString;
-use std::fmt;
 
-use nix::errno::Errno;
+use crate::sys::child::MAX_FDS;
+pub use crate::sys::child::{Instruction, Step};
 
-pub use crate::sys::child::Step;
-use crate::sys::child::{At, MAX_FDS};
-
+pub use super::failure::{Failure, Stage};
+use super::protocol::OLDEST;
 use super::wire::{Malformed, Reader, Result, Writer};
 
 /// One process to be started.
@@ -68,13 +66,19 @@ impl Identity {
     /// The steps, in the one order that works: the bounding set and the groups need rights that the uid change takes
     /// away, the uid change takes the capabilities unless told otherwise, and ambient ones must be inheritable first.
     pub fn steps(&self) -> Vec<Step> {
+        self.steps_with(Vec::new())
+    }
+
+    /// The same, with what root must do but with the groups that the process will have.
+    pub fn steps_with(&self, before_uid: Vec<Step>) -> Vec<Step> {
         let capabilities = self.capabilities;
-        let mut steps = Vec::with_capacity(8);
+        let mut steps = Vec::with_capacity(8 + before_uid.len());
         if let Some(mask) = self.bounding {
             steps.push(Step::Bounding(mask));
         }
         steps.push(Step::SetGroups(self.groups.clone()));
         steps.push(Step::SetGid(self.gid));
+        steps.extend(before_uid);
         if self.uid != 0 && capabilities != 0 {
             steps.push(Step::KeepCaps);
         }
@@ -93,155 +97,16 @@ impl Identity {
     }
 }
 
-/// What a spawn was at when it failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Stage {
-    Plan = 0,
-    Streams = 1,
-    Clone = 2,
-    Cgroup = 3,
-    Fds = 4,
-    EnterCgroup = 5,
-    Setsid = 6,
-    Umask = 7,
-    Rlimit = 8,
-    Nice = 9,
-    OomScoreAdj = 10,
-    Chdir = 11,
-    SetGroups = 12,
-    SetGid = 13,
-    SetUid = 14,
-    NoNewPrivs = 15,
-    KeepCaps = 16,
-    Bounding = 17,
-    Capabilities = 18,
-    Ambient = 19,
-    Exec = 20,
-    OwnPid = 21,
-}
-
-/// Every stage and how it is said; the argument of the step follows the words.
-const STAGES: [(Stage, &str); 22] = [
-    (Stage::Plan, "cannot find what it is to be given"),
-    (Stage::Streams, "cannot make its pipes"),
-    (Stage::Clone, "cannot make a process"),
-    (Stage::Cgroup, "cannot make a process in cgroup"),
-    (Stage::Fds, "cannot put its file descriptors in place"),
-    (Stage::EnterCgroup, "cannot enter cgroup"),
-    (Stage::Setsid, "cannot begin a session"),
-    (Stage::Umask, "cannot set the umask"),
-    (Stage::Rlimit, "cannot set the resource limit"),
-    (Stage::Nice, "cannot set the nice value"),
-    (Stage::OomScoreAdj, "cannot set the OOM score adjustment"),
-    (Stage::Chdir, "cannot change to directory"),
-    (Stage::SetGroups, "cannot set the supplementary groups"),
-    (Stage::SetGid, "cannot become group"),
-    (Stage::SetUid, "cannot become user"),
-    (Stage::NoNewPrivs, "cannot set no_new_privs"),
-    (Stage::KeepCaps, "cannot keep capabilities"),
-    (Stage::Bounding, "cannot drop capabilities"),
-    (Stage::Capabilities, "cannot set capabilities"),
-    (Stage::Ambient, "cannot give capabilities"),
-    (Stage::Exec, "cannot execute"),
-    (Stage::OwnPid, "cannot tell it its own pid"),
-];
-
-impl Stage {
-    pub(super) fn from_u8(number: u8) -> Result<Stage> {
-        STAGES.get(usize::from(number)).map(|(stage, _)| *stage).ok_or(Malformed("an unknown stage"))
-    }
-
-    fn of(step: &Step) -> Stage {
-        match step {
-            Step::EnterCgroup(_) => Stage::EnterCgroup,
-            Step::Setsid => Stage::Setsid,
-            Step::Umask(_) => Stage::Umask,
-            Step::Rlimit { .. } => Stage::Rlimit,
-            Step::Nice(_) => Stage::Nice,
-            Step::OomScoreAdj(_) => Stage::OomScoreAdj,
-            Step::Chdir(_) => Stage::Chdir,
-            Step::SetGroups(_) => Stage::SetGroups,
-            Step::SetGid(_) => Stage::SetGid,
-            Step::SetUid(_) => Stage::SetUid,
-            Step::NoNewPrivs => Stage::NoNewPrivs,
-            Step::KeepCaps => Stage::KeepCaps,
-            Step::Bounding(_) => Stage::Bounding,
-            Step::Capabilities { .. } => Stage::Capabilities,
-            Step::Ambient(_) => Stage::Ambient,
-            Step::OwnPid(_) => Stage::OwnPid,
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(STAGES[*self as usize].1)
-    }
-}
-
-/// A spawn that came to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failure {
-    pub stage: Stage,
-    pub errno: i32,
-    /// Which of the plan's steps it was, if it was one.
-    pub step: Option<u32>,
-}
-
-impl Failure {
-    /// Of something before the clone.
-    pub fn before(stage: Stage, errno: i32) -> Failure {
-        Failure { stage, errno, step: None }
-    }
-
-    pub(super) fn from_child(failure: crate::sys::child::Failure, plan: &Plan) -> Failure {
-        let errno = failure.errno;
-        let (stage, step) = match failure.at {
-            At::Clone => (Stage::Clone, None),
-            At::Cgroup => (Stage::Cgroup, None),
-            At::Fds => (Stage::Fds, None),
-            At::Exec => (Stage::Exec, None),
-            // The holder adds a limit of open files at the end.
-            At::Step(index) => (plan.steps.get(index as usize).map_or(Stage::Rlimit, Stage::of), Some(index)),
-        };
-        Failure { stage, errno, step }
-    }
-
-    /// "cannot change to directory /srv/x: No such file or directory".
-    pub fn sentence(&self, plan: &Plan) -> String {
-        let argument = match self.stage {
-            Stage::Exec => Some(plan.program.to_string_lossy().into_owned()),
-            Stage::Cgroup => plan.cgroup.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
-            _ => self.step.and_then(|index| plan.steps.get(index as usize)).and_then(argument),
-        };
-        let reason = match (self.errno, self.stage) {
-            // "Try again" would be no help.
-            (libc::EAGAIN, Stage::Clone | Stage::Cgroup | Stage::Exec) => {
-                "no more processes are allowed (pids.max of a cgroup, RLIMIT_NPROC of the user, or kernel.pid_max)"
-            }
-            (errno, _) => Errno::from_raw(errno).desc(),
-        };
-        match argument {
-            Some(argument) => format!("{} {argument}: {reason}", self.stage),
-            None => format!("{}: {reason}", self.stage),
-        }
-    }
-}
-
-/// What a person knows a step by.
-fn argument(step: &Step) -> Option<String> {
-    match step {
-        Step::EnterCgroup(path) | Step::Chdir(path) => Some(path.to_string_lossy().into_owned()),
-        Step::Nice(number) | Step::OomScoreAdj(number) => Some(number.to_string()),
-        Step::SetGid(id) | Step::SetUid(id) => Some(id.to_string()),
-        Step::Umask(mask) => Some(format!("{mask:04o}")),
-        Step::Rlimit { resource, .. } => crate::sys::rlimit::name(*resource).map(str::to_owned),
-        _ => None,
-    }
-}
-
 impl Plan {
+    /// The oldest version of the protocol whose holder knows every step of it.
+    pub fn version(&self) -> u32 {
+        self.steps
+            .iter()
+            .map(|step| if Stage::of(step) < Stage::MountNamespace { OLDEST } else { 4 })
+            .max()
+            .unwrap_or(OLDEST)
+    }
+
     pub(super) fn write(&self, out: &mut Writer) {
         let strings = |out: &mut Writer, list: &[CString]| out.list(list, |out, string| out.bytes(string.as_bytes()));
         out.bytes(self.program.as_bytes());
@@ -296,8 +161,9 @@ fn write_step(out: &mut Writer, step: &Step) {
     out.u8(Stage::of(step) as u8);
     match step {
         Step::EnterCgroup(text) | Step::Chdir(text) | Step::OwnPid(text) => out.bytes(text.as_bytes()),
-        Step::Setsid | Step::NoNewPrivs | Step::KeepCaps => {}
-        Step::Umask(number) | Step::SetGid(number) | Step::SetUid(number) => out.u32(*number),
+        Step::Keep(path) | Step::PutBack(path) => out.bytes(path.as_bytes()),
+        Step::Setsid | Step::NoNewPrivs | Step::KeepCaps | Step::MountNamespace => {}
+        Step::Umask(number) | Step::SetGid(number) | Step::SetUid(number) | Step::WalkAs(number) => out.u32(*number),
         Step::Nice(number) | Step::OomScoreAdj(number) => out.i32(*number),
         Step::Bounding(mask) | Step::Ambient(mask) => out.u64(*mask),
         Step::SetGroups(groups) => out.list(groups, |out, gid| out.u32(*gid)),
@@ -311,6 +177,19 @@ fn write_step(out: &mut Writer, step: &Step) {
             out.u64(*permitted);
             out.u64(*inheritable);
         }
+        Step::ReadOnly { path, must_exist } => {
+            out.bytes(path.as_bytes());
+            out.u8((*must_exist).into());
+        }
+        Step::Cover { path, options, read_only } => {
+            out.bytes(path.as_bytes());
+            out.bytes(options.as_bytes());
+            out.u8((*read_only).into());
+        }
+        Step::Seccomp(program) => out.list(program, |out, Instruction { code, jt, jf, k }| {
+            out.u32(u32::from(*code) << 16 | u32::from(*jt) << 8 | u32::from(*jf));
+            out.u32(*k);
+        }),
     }
 }
 
@@ -334,6 +213,17 @@ fn read_step(from: &mut Reader<'_>) -> Result<Step> {
         }
         Stage::Ambient => Step::Ambient(from.u64()?),
         Stage::OwnPid => Step::OwnPid(from.c_string()?),
+        Stage::MountNamespace => Step::MountNamespace,
+        Stage::WalkAs => Step::WalkAs(from.u32()?),
+        Stage::Keep => Step::Keep(from.c_string()?),
+        Stage::PutBack => Step::PutBack(from.c_string()?),
+        Stage::ReadOnly => Step::ReadOnly { path: from.c_string()?, must_exist: from.flag()? },
+        Stage::Cover => Step::Cover { path: from.c_string()?, options: from.c_string()?, read_only: from.flag()? },
+        Stage::Seccomp => Step::Seccomp(from.list(|from| {
+            let (packed, k) = (from.u32()?, from.u32()?);
+            let [jf, jt, low, high] = packed.to_le_bytes();
+            Ok(Instruction { code: u16::from_le_bytes([low, high]), jt, jf, k })
+        })?),
         Stage::Plan | Stage::Streams | Stage::Clone | Stage::Cgroup | Stage::Fds | Stage::Exec => {
             return Err(Malformed("a stage that is not a step"));
         }
@@ -343,27 +233,6 @@ fn read_step(from: &mut Reader<'_>) -> Result<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_failure_is_one_sentence_with_its_argument_and_reason() {
-        let plan = Plan {
-            program: c"/srv/run".into(),
-            steps: vec![Step::Setsid, Step::Chdir(c"/srv/x".into()), Step::Umask(0o27)],
-            ..Plan::default()
-        };
-        let said = |stage, step| Failure { stage, errno: 2, step }.sentence(&plan);
-        assert_eq!(said(Stage::Chdir, Some(1)), "cannot change to directory /srv/x: No such file or directory");
-        assert_eq!(said(Stage::Umask, Some(2)), "cannot set the umask 0027: No such file or directory");
-        assert_eq!(said(Stage::Exec, None), "cannot execute /srv/run: No such file or directory");
-        assert_eq!(said(Stage::Clone, None), "cannot make a process: No such file or directory");
-    }
-
-    #[test]
-    fn every_stage_stands_at_its_number() {
-        for (number, (stage, _)) in STAGES.iter().enumerate() {
-            assert_eq!(*stage as usize, number);
-        }
-    }
 
     #[test]
     fn capabilities_are_kept_over_the_uid_change_and_raised_after_it() {

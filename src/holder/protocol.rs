@@ -12,9 +12,10 @@ use super::plan::{Failure, Plan};
 
 pub use super::wire::{Malformed, Result};
 
-/// Raised when an old daemon could misunderstand a new holder, or the other way round. New kinds of message do not: the
+/// Raised when an old daemon could misunderstand a new holder, or the other way round, and when a plan can have new steps
+/// (`Plan::version`): an older holder would refuse it without being able to say of whom. New kinds of message do not: the
 /// side that does not know one refuses it.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The oldest that a daemon of this version can work with: what is newer is refused by the holder, and harms nothing.
 pub const OLDEST: u32 = 1;

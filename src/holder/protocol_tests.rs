@@ -7,7 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::holder::plan::{Passed, Plan, Sink, Stage, Step};
+use crate::holder::failure::STAGES;
+use crate::holder::plan::{Instruction, Passed, Plan, Sink, Stage, Step};
 
 fn c_string() -> impl Strategy<Value = CString> {
     vec(1..=255u8, 0..12).prop_map(|bytes| CString::new(bytes).unwrap())
@@ -33,6 +34,19 @@ fn step() -> impl Strategy<Value = Step> {
             effective,
             permitted,
             inheritable
+        }),
+        Just(Step::MountNamespace),
+        any::<u32>().prop_map(Step::WalkAs),
+        c_string().prop_map(Step::Keep),
+        c_string().prop_map(Step::PutBack),
+        (c_string(), any::<bool>()).prop_map(|(path, must_exist)| Step::ReadOnly { path, must_exist }),
+        (c_string(), c_string(), any::<bool>()).prop_map(|(path, options, read_only)| Step::Cover {
+            path,
+            options,
+            read_only
+        }),
+        vec(any::<(u16, u8, u8, u32)>(), 0..4).prop_map(|program| {
+            Step::Seccomp(program.into_iter().map(|(code, jt, jf, k)| Instruction { code, jt, jf, k }).collect())
         }),
     ]
 }
@@ -105,11 +119,8 @@ fn message() -> impl Strategy<Value = Message> {
         Just(Refusal::NoFd),
         any::<i32>().prop_map(Refusal::Errno),
     ];
-    let failure = (0..21u8, any::<i32>(), proptest::option::of(0..1000u32)).prop_map(|(stage, errno, step)| Failure {
-        stage: Stage::from_u8(stage).unwrap(),
-        errno,
-        step,
-    });
+    let failure = (0..STAGES.len() as u8, any::<i32>(), proptest::option::of(0..1000u32))
+        .prop_map(|(stage, errno, step)| Failure { stage: Stage::from_u8(stage).unwrap(), errno, step });
     prop_oneof![
         any::<u32>().prop_map(|version| Message::Hello { version }),
         (any::<u64>(), any::<i32>(), fds()).prop_map(|(token, pid, fds)| Message::Spawned { token, pid, fds }),
@@ -152,6 +163,19 @@ proptest! {
         spoilt[at] = byte;
         let _ = Request::decode(&spoilt);
     }
+}
+
+#[test]
+fn a_plan_that_cannot_be_read_is_refused_by_its_token() {
+    let plan = Box::new(Plan { steps: vec![Step::Setsid], ..Plan::default() });
+    let mut bytes = Request::Spawn { token: 77, plan }.encode();
+    let step = bytes.len() - 1 - 2 - 4;
+    assert_eq!(bytes[step], Stage::Setsid as u8);
+    bytes[step] = 255;
+    assert!(Request::decode(&bytes).is_err());
+    assert_eq!(Request::token_to_spawn(&bytes), Some(77));
+    assert_eq!(Request::token_to_spawn(&Request::Reap { token: 77 }.encode()), None);
+    assert_eq!(Request::token_to_spawn(&bytes[..8]), None);
 }
 
 #[test]

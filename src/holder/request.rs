@@ -21,7 +21,7 @@ impl Holder {
     pub(super) fn on_request(&mut self, bytes: &[u8], fds: Vec<OwnedFd>) {
         let refused = match Request::decode(bytes) {
             Ok(request) => self.carry_out(request, fds).err(),
-            Err(_) => Some((None, Refusal::Malformed)),
+            Err(_) => Some((Request::token_to_spawn(bytes), Refusal::Malformed)),
         };
         if let Some((token, why)) = refused {
             self.tell(&Message::Refused { token, why });

@@ -10,6 +10,7 @@ pub mod listen;
 pub mod logframe;
 pub mod quantity;
 pub mod request;
+pub mod sandbox;
 pub mod selector;
 pub mod signal;
 pub mod spec;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::AppName;
 use super::listen::Listen;
 use super::quantity::{Bytes, CpuPercent, Surge};
+use super::sandbox::Sandbox;
 use super::signal::Signal;
 
 /// Everything stead needs to know to run an app. Two equal specs are the same revision.
@@ -25,6 +26,9 @@ pub struct AppSpec {
     pub identity: Identity,
     pub limits: Limits,
     pub process: ProcessSettings,
+    /// What it is kept from.
+    #[serde(default)]
+    pub sandbox: Sandbox,
     pub instances: u32,
     pub max_surge: Surge,
     pub replace: Replace,

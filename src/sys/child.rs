@@ -9,6 +9,9 @@ use std::ptr;
 
 use libc::{c_char, c_int, c_long, c_ulong};
 
+use super::credentials;
+use super::mounts::{self, Kept};
+
 /// One thing done in the child before exec, in the order given. Each stands for one kind of system call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -46,6 +49,40 @@ pub enum Step {
     Ambient(u64),
     /// Give it a variable of this name with its own pid, which nobody knows before the clone. At most one.
     OwnPid(CString),
+    /// A mount namespace of its own. Before every other step about mounts.
+    MountNamespace,
+    /// Walk paths with this user's rights from here on, after `SetGroups` and `SetGid`: what this user could not find is
+    /// not found. Of all capabilities CAP_SYS_ADMIN alone is in effect meanwhile, for mounts. 0 undoes it.
+    WalkAs(u32),
+    /// Keep the mounts from here down as they are, for `PutBack`. At most `MAX_KEPT`.
+    Keep(CString),
+    /// Put what the first `Keep` has kept that was not put back yet over this, its path: what was made read-only around
+    /// it since then is not here.
+    PutBack(CString),
+    /// Everything from here down. Needs Linux 5.12.
+    ReadOnly {
+        path: CString,
+        must_exist: bool,
+    },
+    /// An empty tmpfs over this directory, with these options, if there is such a directory.
+    Cover {
+        path: CString,
+        options: CString,
+        read_only: bool,
+    },
+    /// Every system call from here on is judged by this program. Needs CAP_SYS_ADMIN or `NoNewPrivs`; what comes after
+    /// it must be among what it lets pass.
+    Seccomp(Vec<Instruction>),
+}
+
+/// struct sock_filter of linux/filter.h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Instruction {
+    pub code: u16,
+    pub jt: u8,
+    pub jf: u8,
+    pub k: u32,
 }
 
 /// Where a launch failed.
@@ -120,7 +157,7 @@ pub(super) struct Prepared<'a> {
 /// The longest pid, and the NUL behind it.
 pub(super) const PID_ROOM: usize = 12;
 
-type Done = Result<(), c_int>;
+pub(super) type Done = Result<(), c_int>;
 
 /// Runs the steps and the program; comes back only by reporting and exiting.
 pub(super) fn run(mut child: Prepared<'_>) -> ! {
@@ -144,8 +181,9 @@ fn attempt(child: &mut Prepared<'_>) -> Failure {
     if let Err(failure) = place_fds(child).map_err(fail(At::Fds)) {
         return failure;
     }
+    let mut kept = Kept::new();
     for (index, step) in child.steps.iter().enumerate() {
-        if let Err(failure) = take(step, child.own_pid).map_err(fail(At::Step(index as u32))) {
+        if let Err(failure) = take(step, child.own_pid, &mut kept).map_err(fail(At::Step(index as u32))) {
             return failure;
         }
     }
@@ -160,7 +198,7 @@ fn errno() -> c_int {
     unsafe { *libc::__errno_location() }
 }
 
-fn check(result: c_long) -> Result<c_long, c_int> {
+pub(super) fn check(result: c_long) -> Result<c_long, c_int> {
     if result < 0 { Err(errno()) } else { Ok(result) }
 }
 
@@ -192,7 +230,7 @@ fn place_fds(child: &mut Prepared<'_>) -> Done {
     Ok(())
 }
 
-fn take(step: &Step, own_pid: *mut u8) -> Done {
+fn take(step: &Step, own_pid: *mut u8, kept: &mut Kept) -> Done {
     // SAFETY: each call takes integers, or pointers to data of the step, which outlives the call. The raw calls change
     // this single-threaded process only, where libc's wrappers would look for other threads to change with it.
     let result = unsafe {
@@ -219,10 +257,19 @@ fn take(step: &Step, own_pid: *mut u8) -> Done {
             Step::SetUid(uid) => libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid),
             Step::NoNewPrivs => libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as c_ulong, 0, 0, 0).into(),
             Step::KeepCaps => libc::prctl(libc::PR_SET_KEEPCAPS, 1 as c_ulong, 0, 0, 0).into(),
-            Step::Bounding(keep) => return drop_bounding(*keep),
-            Step::Capabilities { effective, permitted, inheritable } => capset(*effective, *permitted, *inheritable),
-            Step::Ambient(raise) => return raise_ambient(*raise),
+            Step::Bounding(keep) => return credentials::drop_bounding(*keep),
+            Step::Capabilities { effective, permitted, inheritable } => {
+                return credentials::capset(*effective, *permitted, *inheritable);
+            }
+            Step::Ambient(raise) => return credentials::raise_ambient(*raise),
             Step::OwnPid(_) => return write_pid(own_pid),
+            Step::MountNamespace => return mounts::own_namespace(),
+            Step::WalkAs(uid) => return credentials::walk_as(*uid),
+            Step::Keep(path) => return kept.keep(path),
+            Step::PutBack(path) => return kept.put_back(path),
+            Step::ReadOnly { path, must_exist } => return mounts::make_read_only(path, *must_exist),
+            Step::Cover { path, options, read_only } => return mounts::cover(path, options, *read_only),
+            Step::Seccomp(program) => return load(program),
         }
     };
     check(result).map(drop)
@@ -255,38 +302,18 @@ fn write_pid(room: *mut u8) -> Done {
     Ok(())
 }
 
-fn drop_bounding(keep: u64) -> Done {
-    for capability in (0..64).filter(|bit| keep & (1 << bit) == 0) {
-        // SAFETY: integers only.
-        match check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability as c_ulong, 0, 0, 0) }.into()) {
-            Ok(_) => {}
-            // The kernel knows no capability of this number, and so none above it.
-            Err(libc::EINVAL) => return Ok(()),
-            Err(errno) => return Err(errno),
-        }
+fn load(program: &[Instruction]) -> Done {
+    /// struct sock_fprog of linux/filter.h.
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        filter: *const Instruction,
     }
-    Ok(())
-}
-
-fn raise_ambient(raise: u64) -> Done {
-    for capability in (0..64).filter(|bit| raise & (1 << bit) != 0) {
-        let (raise, capability) = (libc::PR_CAP_AMBIENT_RAISE as c_ulong, capability as c_ulong);
-        // SAFETY: integers only.
-        check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, capability, 0, 0) }.into())?;
-    }
-    Ok(())
-}
-
-/// capset(2) in its version 3 form: two words of 32 capabilities each.
-fn capset(effective: u64, permitted: u64, inheritable: u64) -> c_long {
-    const VERSION_3: u32 = 0x2008_0522;
-    let header: [u32; 2] = [VERSION_3, 0];
-    let low = |mask: u64| mask as u32;
-    let high = |mask: u64| (mask >> 32) as u32;
-    let data: [u32; 6] =
-        [low(effective), low(permitted), low(inheritable), high(effective), high(permitted), high(inheritable)];
-    // SAFETY: header and data have the layout of the kernel's cap_user_header and two cap_user_data.
-    unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) }
+    let len = u16::try_from(program.len()).map_err(|_| libc::E2BIG)?;
+    let program = Program { len, filter: program.as_ptr() };
+    let mode = libc::SECCOMP_MODE_FILTER as c_ulong;
+    // SAFETY: `program` counts the instructions it points to, which have the kernel's layout and outlive the call.
+    check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program, 0, 0) }.into()).map(drop)
 }
 
 /// Ignored signals and a blocked mask would outlive exec, and a program finds SIGPIPE ignored only if it asked.

@@ -30,7 +30,10 @@ const FORBIDDEN: [(&str, &[&str]); 4] = [
     ("core", NO_HANDS),
     ("config", NO_HANDS),
     // What the parent that does not die must not carry.
-    ("holder", &["tokio", "zbus", "serde", "serde_json", "toml", "clap", "tracing", "cgroups_rs", "procfs"]),
+    (
+        "holder",
+        &["tokio", "zbus", "serde", "serde_json", "toml", "clap", "tracing", "cgroups_rs", "procfs", "seccompiler"],
+    ),
 ];
 
 const NO_HANDS: &[&str] =

@@ -12,6 +12,7 @@ use stead::config::{
 };
 use stead::model::listen::Listen;
 use stead::model::quantity::{Bytes, Surge};
+use stead::model::sandbox::{ProtectHome, ProtectSystem, Sandbox, Seccomp};
 use stead::model::signal::Signal;
 use stead::model::spec::{AppSpec, Balance, Identity, ReadyOn, Replace, StopScope};
 
@@ -604,7 +605,9 @@ fn every_key_of_the_table_is_written_where_it_says_something() {
          stop_signal = \"HUP\"\nstop_timeout = \"1s\"\nstop_scope = \"all\"\nrestart = \"never\"\n\
          restart_delay = \"1s\"\nmax_restarts = 1\nmin_uptime = \"2s\"\nmemory_max = \"2G\"\n\
          memory_swap_max = \"1M\"\nmax_memory_restart = \"1G\"\ncpu_max = \"50%\"\ncpu_weight = 50\ntasks_max = 9\n\
-         nice = 1\noom_score_adj = 1\numask = \"077\"\nlog_format = \"raw\"\nout_file = \"o\"\nerror_file = \"e\"\n\
+         nice = 1\noom_score_adj = 1\numask = \"077\"\nprotect_system = \"full\"\nprotect_home = \"read-only\"\n\
+         private_tmp = true\nread_only_paths = [\"data\"]\nread_write_paths = [\"/usr/x\"]\nrestrict_namespaces = true\n\
+         seccomp = \"default\"\nlog_format = \"raw\"\nout_file = \"o\"\nerror_file = \"e\"\n\
          log_max_size = \"1M\"\nlog_max_files = 1\nlog_compress = false\nlog_max_total = \"5M\"\nenv = { A = \"1\" }\nrlimits = { core = 0 }",
     );
     let written: Vec<_> = to_raw(&spec).into_iter().map(|(key, _)| key).collect();
@@ -649,7 +652,7 @@ fn a_change_is_named_by_its_key_and_hides_variables() {
 
 /// Keys with values of their kind, any of them absent.
 fn some_keys() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
-    let choices: [(&str, &[&str]); 30] = [
+    let choices: [(&str, &[&str]); 35] = [
         (
             "run",
             &["\"server.js\"", "\"bin/tool\"", "\"sleep 1; x\"", "\"sleep '1'\"", "[\"npm\", \"start\"]", "\"node x\""],
@@ -681,6 +684,11 @@ fn some_keys() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
         ("umask", &["\"0\"", "\"077\"", "\"0777\""]),
         ("rlimits", &["{ nofile = 5, core = \"infinity\" }", "{ stack = \"1:infinity\" }"]),
         ("capabilities", &["[\"net_raw\"]"]),
+        ("protect_system", &["true", "false", "\"full\"", "\"strict\""]),
+        ("protect_home", &["true", "\"read-only\"", "\"tmpfs\""]),
+        ("private_tmp", &["true", "false"]),
+        ("read_only_paths", &["[]", "[\"a//b\", \"/c\"]"]),
+        ("read_write_paths", &["[]", "[\"/d\"]"]),
         ("log_format", &["\"raw\"", "\"json\"", "\"cri\""]),
         ("out_file", &["\"o.log\"", "\"/var/o.log\""]),
     ];
@@ -887,4 +895,98 @@ fn low_ports_are_given_by_root_only() {
     "#);
     owner.app(&keys(1024)).unwrap();
     app(&keys(80));
+}
+
+#[test]
+fn an_app_is_kept_from_what_its_keys_say() {
+    assert_eq!(app("run = \"server.js\"").sandbox, Sandbox::default());
+    let spec = app("run = \"server.js\"\nprotect_system = \"strict\"\nprotect_home = true\nprivate_tmp = true\n\
+                    read_only_paths = [\"conf\", \"/opt/./x\"]\nread_write_paths = [\"data\"]\n\
+                    restrict_namespaces = true\nseccomp = \"default\"");
+    let expected = Sandbox {
+        protect_system: ProtectSystem::Strict,
+        protect_home: ProtectHome::Hidden,
+        private_tmp: true,
+        read_only_paths: vec!["/srv/conf".into(), "/opt/x".into()],
+        read_write_paths: vec!["/srv/data".into()],
+        restrict_namespaces: true,
+        seccomp: Seccomp::Default,
+    };
+    assert_eq!(spec.sandbox, expected);
+    let system = |value: &str| app(&format!("run = \"server.js\"\nprotect_system = {value}")).sandbox.protect_system;
+    assert_eq!((system("true"), system("\"full\"")), (ProtectSystem::Programs, ProtectSystem::Full));
+}
+
+#[test]
+fn everybody_may_keep_an_app_of_their_own_from_more() {
+    let owner = Machine { authority: Authority::Owner, ..machine() };
+    let keys = "run = \"server.js\"\nprotect_system = \"strict\"\nprotect_home = \"tmpfs\"\nprivate_tmp = true\n\
+                read_only_paths = [\"/a\"]\nread_write_paths = [\"/b\"]\nrestrict_namespaces = true\nseccomp = \"default\"";
+    owner.app(keys).unwrap_or_else(|errors| panic!("{errors}"));
+}
+
+#[test]
+fn what_is_no_sandbox_is_refused_with_what_would_be_one() {
+    assert_snapshot!(errors(
+        "[[app]]\nrun = \"server.js\"\nprotect_system = \"ful\"\nprotect_home = \"true\"\nprivate_tmp = \"yes\"\n\
+         read_only_paths = \"/a\"\nread_write_paths = [\"a/../b\", \"~/c\", 5]\nrestrict_namespaces = [\"net\"]\nseccomp = true\n"
+    ), @r#"
+    web.toml:3:18: `protect_system`: unknown value "ful"
+      3 | protect_system = "ful"
+        |                  ^^^^^ use one of true, false, "full", "strict"
+    web.toml:4:16: `protect_home`: unknown value "true"
+      4 | protect_home = "true"
+        |                ^^^^^^ use one of true, false, "read-only", "tmpfs"
+    web.toml:5:15: `private_tmp`: cannot be text
+      5 | private_tmp = "yes"
+        |               ^^^^^ use true or false
+    web.toml:6:19: `read_only_paths`: cannot be text
+      6 | read_only_paths = "/a"
+        |                   ^^^^ use a list of paths
+    web.toml:7:21: `read_write_paths`: "/srv/a/../b" has ".." in it
+      7 | read_write_paths = ["a/../b", "~/c", 5]
+        |                     ^^^^^^^^ write the path without it
+    web.toml:7:31: `read_write_paths`: "~" has no meaning here
+      7 | read_write_paths = ["a/../b", "~/c", 5]
+        |                               ^^^^^ write the whole path
+    web.toml:7:38: `read_write_paths`: a list of paths cannot hold a number
+      7 | read_write_paths = ["a/../b", "~/c", 5]
+        |                                      ^ put it in quotes
+    web.toml:8:23: `restrict_namespaces`: cannot be a list
+      8 | restrict_namespaces = ["net"]
+        |                       ^^^^^^^ use true or false
+    web.toml:9:11: `seccomp`: cannot be a boolean
+      9 | seccomp = true
+        |           ^^^^ use one of "none", "default"
+    "#);
+}
+
+#[test]
+fn paths_that_the_sandbox_itself_takes_away_are_told_before_anything_starts() {
+    assert_snapshot!(errors(
+        "[[app]]\nname = \"a\"\nrun = \"server.js\"\ncwd = \"/home/app\"\nprotect_home = true\n\
+         [[app]]\nname = \"b\"\nrun = \"sleep\"\nprotect_home = \"tmpfs\"\nread_write_paths = [\"/root/x\"]\nread_only_paths = [\"/\"]\n\
+         [[app]]\nname = \"c\"\nrun = \"sleep\"\nprivate_tmp = true\nread_only_paths = [\"/tmp/x\"]\n\
+         [[app]]\nname = \"d\"\nrun = \"sleep\"\nread_write_paths = [\"/x\"]\n\
+         [[app]]\nname = \"e\"\nrun = \"sleep\"\nprotect_system = \"strict\"\nread_write_paths = [\"/\", \"/a\"]\nread_only_paths = [\"/a\"]\n"
+    ), @r#"
+    web.toml:5:16: `protect_home`: hides /home, and `cwd` is there: /home/app
+      5 | protect_home = true
+        |                ^^^^ use "read-only", or keep the app elsewhere
+    web.toml:10:20: `read_write_paths`: "/root/x" is not there: `protect_home` hides /root
+      10 | read_write_paths = ["/root/x"]
+         |                    ^^^^^^^^^^^ leave it out, or do not hide it
+    web.toml:16:19: `read_only_paths`: "/tmp/x" is not there: `private_tmp` hides /tmp
+      16 | read_only_paths = ["/tmp/x"]
+         |                   ^^^^^^^^^^ leave it out, or do not hide it
+    web.toml:20:20: `read_write_paths`: nothing is read-only without `protect_system` or its like
+      20 | read_write_paths = ["/x"]
+         |                    ^^^^^^ set one of them too, or leave this out
+    web.toml:25:20: `read_write_paths`: nothing would be read-only with "/" in it
+      25 | read_write_paths = ["/", "/a"]
+         |                    ^^^^^^^^^^^ name what the app writes to
+    web.toml:26:19: `read_only_paths`: "/a" is in `read_write_paths`, too
+      26 | read_only_paths = ["/a"]
+         |                   ^^^^^^ leave it out of one of them
+    "#);
 }

@@ -44,6 +44,7 @@ pub fn spec(name: &str) -> AppSpec {
             no_new_privs: true,
             capabilities: vec![],
         },
+        sandbox: Default::default(),
         instances: 1,
         max_surge: Surge::Percent(25),
         replace: Replace::Auto,

@@ -293,6 +293,43 @@ fn what_fails_before_exec_is_said_with_stage_reason_and_argument() {
 }
 
 #[test]
+fn a_tree_that_was_kept_is_put_back_over_itself_and_over_nothing_else() {
+    let mut t = Harness::start("trees");
+    let (kept, other) = (t.dir.join("kept"), t.dir.join("other"));
+    for directory in [&kept, &other] {
+        fs::create_dir(directory).unwrap();
+    }
+    let path = |path: &std::path::Path| c(path.to_str().unwrap());
+    let all = Step::ReadOnly { path: c("/"), must_exist: true };
+    let steps = |back: &std::path::Path| {
+        vec![Step::MountNamespace, Step::Keep(path(&kept)), all.clone(), Step::PutBack(path(back))]
+    };
+    let try_both = format!("cd {}; touch kept/x && echo kept; touch other/x || echo not", t.dir.display());
+    assert_eq!(t.output(&try_both, steps(&kept)), "kept\nnot\n");
+    let failure = t.failure(Plan { steps: steps(&other), ..shell("true") });
+    assert_eq!((failure.stage, failure.errno, failure.step), (Stage::PutBack, libc::ESTALE, Some(3)));
+    let failure = t.failure(Plan { steps: vec![Step::PutBack(path(&kept))], ..shell("true") });
+    assert_eq!((failure.stage, failure.errno), (Stage::PutBack, libc::EINVAL), "nothing was kept");
+    let twice = [Step::WalkAs(65534), Step::WalkAs(0), Step::Seccomp(vec![])];
+    let failure = t.failure(Plan { steps: twice.to_vec(), ..shell("true") });
+    assert_eq!((failure.stage, failure.errno), (Stage::Seccomp, libc::EINVAL), "a program without an instruction");
+    t.finish();
+}
+
+#[test]
+fn a_plan_that_the_holder_cannot_read_is_refused_by_its_token() {
+    let mut t = Harness::start("newer");
+    let mut bytes =
+        Request::Spawn { token: 9, plan: Box::new(Plan { steps: vec![Step::Setsid], ..shell("true") }) }.encode();
+    // The step's number, before two sinks and the count of passed fds.
+    let step = bytes.len() - 1 - 2 - 4;
+    bytes[step] = 250;
+    socket::send(t.link.as_fd(), &bytes, &[]).unwrap();
+    assert_eq!(t.hear().0, Message::Refused { token: Some(9), why: Refusal::Malformed });
+    t.finish();
+}
+
+#[test]
 fn a_program_gets_the_identity_limits_and_environment_of_its_plan() {
     let mut t = Harness::start("plan");
     let capabilities = 1 << 10;

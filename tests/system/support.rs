@@ -49,8 +49,17 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl Stead {
     pub fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// Where a stead in use has its sockets: an app with a /tmp of its own cannot see the host's.
+    pub fn in_run() -> Self {
+        Self::below(Path::new("/run"))
+    }
+
+    fn below(parent: &Path) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("stead-test-{}-{number}", std::process::id()));
+        let dir = parent.join(format!("stead-test-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         // Apps of other users read their files here.
         fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
