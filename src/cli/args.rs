@@ -99,8 +99,15 @@ pub enum Verb {
     /// Stop every app, then stead itself; the next start brings them back
     Shutdown,
     /// Make these programs, built from source, a service of systemd
+    ///
+    /// Writes the units, the bus policy, polkit's actions and rule, and /etc/stead, with the programs where they are; then
+    /// enables and starts stead.service. Run it again after a new build: a service that runs is reloaded, and no app is
+    /// touched. A stead that was started by hand is left alone, and so is a package's.
     Startup(DryRun),
     /// Take back what startup has installed; apps' state and logs stay
+    ///
+    /// Removes the files that startup has written, but for settings that have been changed since. The service must be
+    /// stopped before.
     Unstartup(DryRun),
     /// Explain a command, or the exit codes
     Help(Help),

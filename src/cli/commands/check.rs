@@ -15,7 +15,8 @@ pub(super) fn run(session: &Session, file: Option<&Path>) -> Result {
     let specs = machine.file(&path, &Additions::default())?;
     machine.say_notes(session);
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-    talk::print(&format!("{}: ok ({})\n", path.display(), names.join(", ")))
+    let name = if path == Path::new(read::STDIN) { "<stdin>".to_owned() } else { path.display().to_string() };
+    talk::print(&format!("{name}: ok ({})\n", names.join(", ")))
 }
 
 /// The file that was named, or the nearest stead.toml that the caller may be supposed to mean.
