@@ -25,7 +25,8 @@ pub(super) const SECTION: Section = Section {
              `read_write_paths`. Here and below it is this app that sees it so, each run in a mount namespace of its \
              own; what is mounted on the host later appears as it is. Logs, `listen` and `env_file` are stead's own \
              business and work as ever. An app that runs as root can undo it, unless `seccomp` or `capabilities` \
-             takes mount(2) from it. Needs Linux 5.12; an app does not start with less than it asks for.",
+             takes mount(2) from it. What makes read-only needs Linux 5.12: before it, such an app does not \
+             start, rather than with less than it asks for.",
         ),
         key(
             "protect_home",

@@ -166,6 +166,7 @@ impl Failure {
                 "too many symbolic links, or one of /proc that leads into a process"
             }
             (libc::ESTALE, Stage::PutBack) => "something else has taken its place meanwhile",
+            (libc::EINVAL, Stage::MountNamespace) => "stead runs in a chroot, where no mount can hide another",
             (libc::EINVAL, Stage::Seccomp) => "this kernel has no seccomp filters",
             (errno, _) => Errno::from_raw(errno).desc(),
         };

@@ -8,7 +8,7 @@ use crate::sys::child::MAX_FDS;
 pub use crate::sys::child::{Instruction, Step};
 
 pub use super::failure::{Failure, Stage};
-use super::protocol::OLDEST;
+use super::protocol::{CONFINES, OLDEST};
 use super::wire::{Malformed, Reader, Result, Writer};
 
 /// One process to be started.
@@ -100,11 +100,8 @@ impl Identity {
 impl Plan {
     /// The oldest version of the protocol whose holder knows every step of it.
     pub fn version(&self) -> u32 {
-        self.steps
-            .iter()
-            .map(|step| if Stage::of(step) < Stage::MountNamespace { OLDEST } else { 4 })
-            .max()
-            .unwrap_or(OLDEST)
+        let confines = |step| Stage::of(step) >= Stage::MountNamespace;
+        if self.steps.iter().any(confines) { CONFINES } else { OLDEST }
     }
 
     pub(super) fn write(&self, out: &mut Writer) {

@@ -20,6 +20,9 @@ pub const VERSION: u32 = 4;
 /// The oldest that a daemon of this version can work with: what is newer is refused by the holder, and harms nothing.
 pub const OLDEST: u32 = 1;
 
+/// The oldest whose holder knows the steps from `MountNamespace` on.
+pub const CONFINES: u32 = 4;
+
 /// Longest message, in bytes.
 pub const MAX_MESSAGE: usize = 1 << 20;
 

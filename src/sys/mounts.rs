@@ -136,7 +136,7 @@ impl Drop for Found {
 }
 
 /// What is mounted and unmounted on the host still arrives, or a file system there could never be let go; what is done
-/// here stays here.
+/// here stays here. EINVAL in a chroot, whose root is no mount: nobody in it would see what is put over it.
 pub(super) fn own_namespace() -> Done {
     let none = ptr::null();
     // SAFETY: integers, a null-terminated path, and arguments that this form of mount(2) does not look at.
@@ -157,9 +157,7 @@ pub(super) fn make_read_only(path: &CStr, must_exist: bool) -> Done {
         Err(libc::EINVAL) => {
             let tree = found.copy()?;
             tree.set_read_only()?;
-            tree.put_over(&found)?;
-            // The root of a chroot is no mount's, and nobody in it sees what is put over it: there this fails again.
-            Found::at(path)?.set_read_only()
+            tree.put_over(&found)
         }
         set => set,
     }

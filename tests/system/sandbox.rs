@@ -302,6 +302,21 @@ fn a_link_that_is_swapped_meanwhile_puts_nothing_over_another_directory() {
 }
 
 #[test]
+fn a_user_namespace_of_its_own_undoes_nothing() {
+    let stead = Stead::in_run();
+    let inside = "umount /root && echo uncovered; umount -l / && echo uncovered; mount -o remount,bind,rw /usr && echo \
+                  writable; mount -o remount,bind,rw / && echo writable; can touch /var/stead-x; echo tried";
+    let script = format!("unshare -Urm /bin/sh -c '{}{inside}' 2>&1", CAN.replace('\'', "'\\''"));
+    let keys = "user = \"nobody\"\nprotect_system = \"strict\"\nprotect_home = true\nread_only_paths = [\"/usr\"]";
+    let out = tried(&stead, "n", keys, &script);
+    if out.contains("unshare failed") || !out.contains("tried") {
+        return; // A host where ordinary users have no user namespaces.
+    }
+    assert!(!out.contains("uncovered") && !out.contains("writable") && !out.contains("yes"), "{out}");
+    says(&out, &["touch /var/stead-x no: Read-only file system"]);
+}
+
+#[test]
 fn nothing_is_left_of_it_on_the_host() {
     let stead = Stead::in_run();
     let of_ours = |line: &&str| !line.contains("stead-") || line.contains(stead.dir.to_str().unwrap());
