@@ -1,5 +1,5 @@
 //! org.stead.Stead1(5), from the introspection data that the package brings.
-//! Owns: how an interface reads as a page. What its members do, they say themselves, in `org.gtk.GDBus.DocString`.
+//! Owns: how an interface reads as a page. What its members do, they say themselves, in a comment before them or in `org.gtk.GDBus.DocString`.
 
 use anyhow::{Context, Result};
 use roxmltree::{Document, Node, ParsingOptions};
@@ -85,7 +85,11 @@ fn name<'a>(node: Node<'a, '_>) -> Result<&'a str> {
     node.attribute("name").with_context(|| format!("a <{}> has no name", node.tag_name().name()))
 }
 
+/// What an element says of itself, or what the comment before it does, which is where zbus puts a doc comment.
 fn doc<'a>(node: Node<'a, '_>) -> Option<&'a str> {
     let annotations = node.children().filter(|child| child.has_tag_name("annotation"));
-    annotations.filter(|child| child.attribute("name") == Some(DOC)).find_map(|child| child.attribute("value"))
+    let own =
+        annotations.filter(|child| child.attribute("name") == Some(DOC)).find_map(|child| child.attribute("value"));
+    let before = || node.prev_siblings().skip(1).find(|sibling| !sibling.is_text());
+    own.or_else(|| before().filter(Node::is_comment).and_then(|comment| comment.text()))
 }

@@ -84,7 +84,9 @@ fn page(command: &Command, date: &str) -> String {
     page.section("Name").text(&format!("{full} - {}{}", about[..1].to_lowercase(), &about[1..]));
     page.section("Synopsis").text(&usage(command));
     let more = command.get_long_about().map_or_else(|| about.clone(), ToString::to_string);
-    page.section("Description").text(&format!("{}.", more.trim_end_matches('.')));
+    // The first paragraph is the line of the overview, without a full stop.
+    let sentences: Vec<String> = more.split("\n\n").map(|part| format!("{}.", part.trim_end_matches('.'))).collect();
+    page.section("Description").text(&sentences.join("\n\n"));
     let aliases: Vec<&str> = command.get_visible_aliases().collect();
     if !aliases.is_empty() {
         page.text(&format!("It can be called `{}`, too.", aliases.join("`, `")));

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::flags::KeyFlags;
 use super::talk::ColorWish;
@@ -38,6 +38,9 @@ pub struct Cli {
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t = ColorWish::Auto, value_name = "WHEN", hide_short_help = true)]
     pub color: ColorWish,
+    /// Run the command on these hosts, over ssh. A .toml file of this host is sent there
+    #[arg(short = 'H', long = "host", value_name = "[USER@]HOST,...", value_delimiter = ',', value_hint = ValueHint::Hostname)]
+    pub hosts: Vec<String>,
     #[command(subcommand)]
     pub verb: Verb,
 }
@@ -95,14 +98,28 @@ pub enum Verb {
     Upgrade,
     /// Stop every app, then stead itself; the next start brings them back
     Shutdown,
+    /// Make these programs, built from source, a service of systemd
+    ///
+    /// Writes the units, the bus policy, polkit's actions and rule, and /etc/stead, with the programs where they are; then
+    /// enables and starts stead.service. Run it again after a new build: a service that runs is reloaded, and no app is
+    /// touched. A stead that was started by hand is left alone, and so is a package's.
+    Startup(DryRun),
+    /// Take back what startup has installed; apps' state and logs stay
+    ///
+    /// Removes the files that startup has written, but for settings that have been changed since. The service must be
+    /// stopped before.
+    Unstartup(DryRun),
     /// Explain a command, or the exit codes
     Help(Help),
+    /// What a shell offers for completion
+    #[command(name = "__complete", hide = true)]
+    Complete(Complete),
 }
 
 #[derive(Debug, Args)]
 pub struct Start {
-    /// A .toml file, a script, a program, a quoted command line, or selectors of known apps; without it, stead.toml here
-    /// or above
+    /// A .toml file (- is standard input), a script, a program, a quoted command line, or selectors of known apps; without
+    /// it, stead.toml here or above
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
     /// Arguments for the app, after --
@@ -214,13 +231,13 @@ pub struct Logs {
 
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Without it, stead.toml here or above
+    /// - is standard input; without it, stead.toml here or above
     pub file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub struct Plan {
-    /// Without it, stead.toml here or above
+    /// - is standard input; without it, stead.toml here or above
     pub file: Option<PathBuf>,
     /// Select a profile of the file
     #[arg(long, value_name = "PROFILE")]
@@ -233,4 +250,25 @@ pub struct Plan {
 pub struct Help {
     /// A command, or exit-codes
     pub topic: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DryRun {
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Complete {
+    pub what: Offer,
+}
+
+/// Words that a shell offers and only the program knows. The scripts that packaging/docs makes ask for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Offer {
+    Apps,
+    Selectors,
+    Signals,
+    Topics,
 }

@@ -3,7 +3,7 @@
 //! Never: judges a value; `config::resolve` does, for files and flags alike.
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
 use crate::config::keys::{self, Kind};
 use crate::config::raw::Value;
@@ -64,6 +64,10 @@ fn arg(key: &'static keys::Key) -> Arg {
         // `--nice -5`, `--interpreter-args --max-old-space-size=200`, `-i -1`: the last is wrong, and said so as a
         // number of instances and not as an unknown flag.
         Kind::Count { .. } | Kind::Words | Kind::Instances => arg.allow_hyphen_values(true),
+        Kind::Path if key.name == "cwd" => arg.value_hint(ValueHint::DirPath),
+        Kind::Path => arg.value_hint(ValueHint::AnyPath),
+        Kind::Account if key.name == "user" => arg.value_hint(ValueHint::Username),
+        Kind::Text if key.name == "interpreter" => arg.value_hint(ValueHint::CommandName),
         _ => arg,
     }
 }

@@ -121,7 +121,8 @@ fn service(paths: &Paths) -> Option<&'static str> {
     UNITS.into_iter().find(|unit| Path::new(unit).exists())
 }
 
-fn holder_program() -> Result<PathBuf> {
+/// Where the holder is: beside this program, or where packages put it.
+pub fn holder_program() -> Result<PathBuf> {
     let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join(HOLDER)));
     let candidates = beside.into_iter().chain([PathBuf::from("/usr/lib/stead/stead-holder")]);
     let tried: Vec<PathBuf> = candidates.collect();

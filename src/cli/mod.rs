@@ -11,12 +11,14 @@ pub mod commands;
 pub mod exit;
 pub mod flags;
 pub mod human;
+pub mod install;
 pub mod launch;
 pub mod logview;
 pub mod paths;
 pub mod person;
 pub mod progress;
 pub mod read;
+pub mod remote;
 pub mod report;
 pub mod session;
 pub mod spec;
@@ -28,6 +30,7 @@ pub mod views;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ContextKind;
 
 /// The program: reads the command line, does what it says, and ends with a code of `exit`.
 pub fn main() -> ExitCode {
@@ -36,10 +39,22 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // A closed stderr leaves only the code to tell it by.
             let _ = error.print();
+            if error.get(ContextKind::InvalidArg).is_some_and(|arg| arg.to_string() == "-H") {
+                eprintln!("-H stands before the command: stead -H HOST COMMAND");
+            }
             return ExitCode::from(if error.use_stderr() { exit::Code::Usage as u8 } else { 0 });
         }
     };
     let session = session::Session::new(cli.color);
+    if !cli.hosts.is_empty() {
+        return match remote::run(&session, &cli) {
+            Ok(code) => ExitCode::from(code),
+            Err(failure) => {
+                session.talk.failure(&failure);
+                ExitCode::from(failure.code as u8)
+            }
+        };
+    }
     // One thread: a command has one thing to wait for, and a cold `list` has no time to start others.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -13,8 +13,14 @@ use crate::config::source::{FILE_MAX, Source};
 /// What is looked for when no file is named.
 pub const DEFAULT_NAME: &str = "stead.toml";
 
+/// The name of a file that is standard input. Relative paths in it are taken from the current directory.
+pub const STDIN: &str = "-";
+
 /// Reads a config file. Its name in messages is the one the person gave.
 pub fn source(path: &Path) -> Result<Source> {
+    if path == Path::new(STDIN) {
+        return stdin();
+    }
     let name = path.display().to_string();
     let cannot = |error: std::io::Error| Failure::config(format!("cannot read {name}: {error}"));
     // Without O_NONBLOCK the open of a FIFO would wait for somebody to write to it.
@@ -30,6 +36,13 @@ pub fn source(path: &Path) -> Result<Source> {
     // It may grow while it is read; one byte more than allowed is enough to tell.
     file.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
     Source::from_bytes(name, bytes).map_err(|errors| config(&errors))
+}
+
+fn stdin() -> Result<Source> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(FILE_MAX as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::config(format!("cannot read standard input: {error}")))?;
+    Source::from_bytes("<stdin>", bytes).map_err(|errors| config(&errors))
 }
 
 /// Errors of a config, as they are.

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use super::read::STDIN;
 use crate::model::selector::{Selector, Target as Pointed};
 
 /// What there is, as far as a target can be about it.
@@ -144,8 +145,9 @@ fn extension(text: &str) -> Option<&str> {
     name.rsplit_once('.').map(|(_, extension)| extension).filter(|_| !is_command_line(text))
 }
 
-fn is_config(text: &str) -> bool {
-    extension(text) == Some("toml")
+/// A TOML file, or `-`: one that is read from standard input.
+pub fn is_config(text: &str) -> bool {
+    text == STDIN || extension(text) == Some("toml")
 }
 
 fn has_script_extension(text: &str) -> bool {

@@ -55,6 +55,11 @@ impl Signal {
     pub const USR2: Signal = Signal(12);
     pub const TERM: Signal = Signal(15);
 
+    /// Every signal that has a name of its own, in the order of their numbers.
+    pub fn named() -> impl Iterator<Item = Signal> {
+        NAMES.iter().map(|(_, number)| Self(*number))
+    }
+
     /// Takes what kill(1) takes: `SIGTERM`, `TERM`, `term`, `15`, `RTMIN+3`.
     pub fn parse(s: &str) -> Result<Self, BadSignal> {
         let bad = || BadSignal(s.to_owned());

@@ -339,11 +339,15 @@ fn help_fits_a_screen() {
       resurrect  Bring up again what was up when it was saved
       upgrade    Replace stead itself by the programs on disk; every app runs on
       shutdown   Stop every app, then stead itself; the next start brings them back
+      startup    Make these programs, built from source, a service of systemd
+      unstartup  Take back what startup has installed; apps' state and logs stay
       help       Explain a command, or the exit codes
 
     Options:
-      -h, --help     Print help (see more with '--help')
-      -V, --version  Print version
+      -H, --host <[USER@]HOST,...>  Run the command on these hosts, over ssh. A .toml file of this host
+                                    is sent there
+      -h, --help                    Print help (see more with '--help')
+      -V, --version                 Print version
 
     Examples:
       stead start worker.py -i 4            four instances
@@ -368,8 +372,8 @@ fn the_short_help_of_start_has_the_common_settings() {
     Usage: stead start [OPTIONS] [TARGET]... [-- <ARGS>...]
 
     Arguments:
-      [TARGET]...  A .toml file, a script, a program, a quoted command line, or selectors of known apps;
-                   without it, stead.toml here or above
+      [TARGET]...  A .toml file (- is standard input), a script, a program, a quoted command line, or
+                   selectors of known apps; without it, stead.toml here or above
       [ARGS]...    Arguments for the app, after --
 
     Options:
@@ -436,6 +440,19 @@ fn a_count_may_be_relative_and_look_like_a_flag() {
     assert_eq!((scale.app.as_str(), scale.to.as_str()), ("api", "-1"));
     let Ok(Verb::Scale(scale)) = parse("scale api") else { panic!() };
     assert_eq!(scale.to, "");
+}
+
+#[test]
+fn hosts_stand_before_the_command_and_may_be_several() {
+    let hosts = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.hosts);
+    assert_eq!(hosts("stead -H a,root@b -H c list").unwrap(), ["a", "root@b", "c"]);
+    assert_eq!(hosts("stead list").unwrap(), Vec::<String>::new());
+    assert!(hosts("stead list -H a").is_err(), "an app's own -H would be taken for ours");
+}
+
+#[test]
+fn what_is_for_shells_is_in_no_help() {
+    assert!(!Cli::command().render_long_help().to_string().contains("__complete"));
 }
 
 #[test]

@@ -6,5 +6,6 @@ mod cli;
 mod config;
 mod core_properties;
 mod core_scenarios;
+mod packaging;
 mod readme;
 mod scenario;

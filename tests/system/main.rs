@@ -17,6 +17,7 @@ mod logging;
 mod passed;
 mod ports;
 mod readiness;
+mod remote;
 mod rolls;
 mod sandbox;
 mod spawning;

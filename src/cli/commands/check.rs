@@ -15,11 +15,12 @@ pub(super) fn run(session: &Session, file: Option<&Path>) -> Result {
     let specs = machine.file(&path, &Additions::default())?;
     machine.say_notes(session);
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-    talk::print(&format!("{}: ok ({})\n", path.display(), names.join(", ")))
+    let name = if path == Path::new(read::STDIN) { "<stdin>".to_owned() } else { path.display().to_string() };
+    talk::print(&format!("{name}: ok ({})\n", names.join(", ")))
 }
 
 /// The file that was named, or the nearest stead.toml that the caller may be supposed to mean.
-pub(super) fn file_or_default(session: &Session, file: Option<&Path>, verb: &str) -> Result<PathBuf> {
+pub fn file_or_default(session: &Session, file: Option<&Path>, verb: &str) -> Result<PathBuf> {
     if let Some(file) = file {
         return Ok(file.to_path_buf());
     }

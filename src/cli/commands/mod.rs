@@ -2,6 +2,7 @@
 
 mod act;
 mod check;
+mod complete;
 mod doctor;
 mod flush;
 mod help;
@@ -15,8 +16,10 @@ mod show;
 mod shutdown;
 mod signal;
 mod start;
+mod startup;
 mod upgrade;
 
+pub use check::file_or_default;
 pub use init::TEMPLATE;
 
 use super::args::Verb;
@@ -50,7 +53,10 @@ pub async fn run(session: &Session, verb: Verb) -> Result {
         Verb::Resurrect(args) => save::resurrect(session, &args.name).await,
         Verb::Upgrade => upgrade::run(session).await,
         Verb::Shutdown => shutdown::run(session).await,
+        Verb::Startup(args) => startup::startup(session, args.dry_run),
+        Verb::Unstartup(args) => startup::unstartup(session, args.dry_run),
         Verb::Help(args) => help::run(args.topic.as_deref()),
+        Verb::Complete(args) => complete::run(session, args.what).await,
     }
 }
 
