@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::privileges;
 use super::spawn::FDS_EACH;
 use super::tree::Tree;
 use crate::api::{Finding, FindingLevel};
@@ -21,6 +22,7 @@ pub fn examine(tree: &Tree, log_dir: &Path, unable: Option<String>) -> Vec<Findi
     findings.extend(v1_cost(tree));
     findings.extend(ports(unable));
     findings.push(open_files());
+    findings.push(capabilities());
     findings.push(space(log_dir));
     findings
 }
@@ -161,6 +163,24 @@ fn open_files() -> Finding {
             "start it with a higher limit: ulimit -Hn 65536",
         ),
         Err(e) => finding(FindingLevel::Note, "open files", format!("the limit cannot be read: {e}"), ""),
+    }
+}
+
+fn capabilities() -> Finding {
+    let held = privileges::held();
+    if held.is_empty() {
+        let text = "the daemon has none: it runs apps of its own user, without shared ports";
+        return finding(FindingLevel::Note, "capabilities", text, "start it as root");
+    }
+    let lacking = privileges::KEPT.iter().find(|(capability, _)| !held.contains(&capability.to_string()));
+    match lacking {
+        None => finding(FindingLevel::Good, "capabilities", format!("the daemon has {}", held.join(", ")), ""),
+        Some((capability, what)) => finding(
+            FindingLevel::Note,
+            "capabilities",
+            format!("the daemon lacks {capability}, for {what}"),
+            "a container must be given it",
+        ),
     }
 }
 

@@ -35,7 +35,7 @@ use super::store::{Store, StoreError};
 use super::told::Told;
 use super::tree::Tree;
 use super::watched::watched;
-use super::{clock, measure, notify};
+use super::{clock, measure, notify, privileges};
 use crate::api::{Handle, LogLevel};
 use crate::bus::server;
 use crate::config::{self, Share, Source, parse_settings};
@@ -85,6 +85,9 @@ pub(super) fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Sta
 /// steadd's `main`.
 pub fn main() -> ExitCode {
     let (log_level, follow_log_level) = log_to_stderr();
+    if let Err(error) = privileges::give_up_the_rest() {
+        tracing::warn!("the daemon keeps capabilities that it does not need: {error}");
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_stack_size(256 << 10)

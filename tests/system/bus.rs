@@ -138,3 +138,25 @@ fn the_log_level_is_changed_while_it_runs() {
     let said = busctl(&stead, &[&["set-property"], &object[..], &["s", "loud"]].concat());
     assert!(String::from_utf8_lossy(&said.stderr).contains("\"loud\" is no log level"));
 }
+
+/// Every command of the README's page for scripts, in a shell, as it stands there.
+#[test]
+fn the_commands_of_the_readme_work() {
+    let stead = Stead::new();
+    let asleep = "[\"/bin/sh\", \"-c\", \"trap : USR1; while :; do sleep 1000 & wait; done\"]";
+    let api = stead.file("api.toml", &format!("[[app]]\nname = \"api\"\nrun = {asleep}\ninstances = 2\n"));
+    stead.run(&["start", api.to_str().unwrap()]).ok();
+    stead.file("worker.toml", "[[app]]\nname = \"worker\"\nrun = \"./work.sh\"\n");
+    std::fs::write(stead.path("work.sh"), "exec sleep 1000\n").unwrap();
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let page =
+        readme.split_once("## From scripts").unwrap().1.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
+    let address = format!("busctl --address=unix:path={} ", stead.path("run/private").display());
+    for command in page.lines() {
+        let addressed = command.replacen("busctl ", &address, 1);
+        let said = Command::new("bash").args(["-c", &addressed]).current_dir(&stead.dir).output().unwrap();
+        assert!(said.status.success(), "{command}: {}", String::from_utf8_lossy(&said.stderr));
+    }
+    assert!(page.lines().count() > 8);
+    assert_eq!(stead.list(), Vec::<Value>::new());
+}
