@@ -10,7 +10,7 @@ use super::environment::PATH;
 use crate::api::{Caller, File, RawApp, Refusal};
 use crate::config::{self, Authority, Context, Source};
 use crate::model::spec::{AppSpec, Identity};
-use crate::sys::{identity, listener, priority};
+use crate::sys::{identity, listener, priority, rlimit};
 
 /// What a config is read with.
 pub(super) struct About<'a> {
@@ -76,7 +76,8 @@ pub(super) fn check(specs: Result<Vec<AppSpec>, Refusal>) -> Result<Sound, Refus
 pub(super) fn resolve(apps: &[RawApp], caller: Caller) -> Result<Vec<AppSpec>, Refusal> {
     as_caller(caller, |user| {
         let about = About { authority: authority(caller), user: Some(user), base_dir: "/", profile: None };
-        resolve_all(apps, &Context { lookup: &|_| None, ..about.context() })
+        let specs = resolve_all(apps, &Context { lookup: &|_| None, ..about.context() })?;
+        within_our_limits(specs, caller)
     })
 }
 
@@ -90,8 +91,30 @@ pub(super) fn load(file: &File, caller: Caller) -> Result<Vec<AppSpec>, Refusal>
     as_caller(caller, |user| {
         let profile = file.profile.as_deref();
         let about = About { authority: authority(caller), user: Some(user), base_dir: &file.base_dir, profile };
-        config::load(source, &about.context()).map_err(|errors| Refusal::Config(errors.to_string()))
+        let specs = config::load(source, &about.context()).map_err(|errors| Refusal::Config(errors.to_string()))?;
+        within_our_limits(specs, caller)
     })
+}
+
+/// A limit is set before the app becomes its user, by a process that may set any: nobody but root gets more by it than
+/// the daemon has itself.
+fn within_our_limits(specs: Vec<AppSpec>, caller: Caller) -> Result<Vec<AppSpec>, Refusal> {
+    if caller.uid == 0 {
+        return Ok(specs);
+    }
+    let mut problems = Vec::new();
+    for spec in &specs {
+        for (name, (_, wanted)) in &spec.process.rlimits {
+            let ours = rlimit::resource(name).and_then(|resource| rlimit::hard(resource).ok()).unwrap_or(0);
+            if ours != rlimit::INFINITY && wanted.is_none_or(|wanted| wanted > ours) {
+                problems.push(format!(
+                    "{}: `rlimits`: only root may set {name} above {ours}: set less, or have root start the app",
+                    spec.name
+                ));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(specs) } else { Err(Refusal::Config(problems.join("\n"))) }
 }
 
 fn resolve_all(apps: &[RawApp], context: &Context<'_>) -> Result<Vec<AppSpec>, Refusal> {
@@ -112,4 +135,27 @@ fn resolve_all(apps: &[RawApp], context: &Context<'_>) -> Result<Vec<AppSpec>, R
         problems.push("no app is given".to_owned());
     }
     if problems.is_empty() { Ok(specs.into_values().collect()) } else { Err(Refusal::Config(problems.join("\n"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_gets_no_limit_that_the_daemon_has_not_itself() {
+        let nofile = rlimit::hard(rlimit::resource("nofile").unwrap()).unwrap();
+        let file = |limit: &str| File {
+            name: "a.toml".to_owned(),
+            content: format!("[[app]]\nname = \"a\"\nrun = [\"/bin/true\"]\nrlimits = {{ nofile = {limit} }}"),
+            base_dir: "/".to_owned(),
+            profile: None,
+        };
+        let specs = |limit: &str| load(&file(limit), Caller { uid: 0 }).unwrap();
+        let more = (nofile + 1).to_string();
+        let refusal = within_our_limits(specs(&more), Caller { uid: 1000 }).unwrap_err().to_string();
+        assert!(refusal.contains(&format!("only root may set nofile above {nofile}")), "{refusal}");
+        assert!(within_our_limits(specs("\"infinity\""), Caller { uid: 1000 }).is_err());
+        assert!(within_our_limits(specs(&nofile.to_string()), Caller { uid: 1000 }).is_ok());
+        assert!(within_our_limits(specs(&more), Caller { uid: 0 }).is_ok());
+    }
 }

@@ -46,6 +46,16 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     NAMES.iter().map(|(name, _)| *name)
 }
 
+/// The hard limit that this process has of a resource, by its number; `INFINITY` for none.
+pub fn hard(resource: u32) -> io::Result<u64> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a number, which a wrong one is EINVAL for, and a struct that is written.
+    match unsafe { libc::getrlimit64(resource, &raw mut limit) } {
+        0 => Ok(limit.rlim_max),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Soft and hard limit of open files.
 pub fn nofile() -> io::Result<(u64, u64)> {
     Ok(getrlimit(Resource::RLIMIT_NOFILE)?)
