@@ -190,6 +190,12 @@ pub enum Ask {
         caller: Caller,
         answer: oneshot::Sender<Vec<String>>,
     },
+    /// The names of a file's apps, if it is right.
+    AppsOf {
+        file: File,
+        caller: Caller,
+        answer: oneshot::Sender<Result<Vec<String>, Refusal>>,
+    },
     /// Reads `apps.d` again: what is new there, or has changed, is deployed.
     Reload {
         answer: oneshot::Sender<Result<Job, Refusal>>,
@@ -299,6 +305,10 @@ impl Handle {
 
     pub async fn check(&self, file: File, caller: Caller) -> Result<Vec<String>, Refusal> {
         self.ask(|answer| Ask::Check { file, caller, answer }).await
+    }
+
+    pub async fn apps_of(&self, file: File, caller: Caller) -> Result<Vec<String>, Refusal> {
+        self.ask(|answer| Ask::AppsOf { file, caller, answer }).await?
     }
 
     pub async fn reload(&self) -> Result<Job, Refusal> {

@@ -152,7 +152,7 @@ impl Gate {
     }
 
     /// Apps are to be deployed for whoever asks.
-    pub(super) async fn deploy(&self, call: Call<'_>, apps: &[&str]) -> Result<(Caller, Owners), Error> {
+    pub(super) async fn deploy(&self, call: Call<'_>, apps: &[String]) -> Result<(Caller, Owners), Error> {
         let person = self.person(call).await?;
         if let Some(users) = &person.users {
             self.manage_own(call, "start", &apps.join(","), users).await?;

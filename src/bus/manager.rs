@@ -83,7 +83,7 @@ impl Manager {
         let call = Call { connection, header: &header };
         let wait = read_wait(options)?;
         let apps = read_apps(apps)?;
-        let names: Vec<&str> = apps.iter().filter_map(|app| app.given_name()).collect();
+        let names: Vec<String> = apps.iter().filter_map(|app| app.given_name()).map(str::to_owned).collect();
         let (caller, owners) = self.gate.deploy(call, &names).await?;
         let job = self.gate.handle.deploy(apps, caller, owners).await?;
         follow(&self.gate, call, job, wait).await
@@ -111,8 +111,9 @@ impl Manager {
     ) -> Result<OwnedObjectPath, Error> {
         let call = Call { connection, header: &header };
         let (file, wait) = read_file(content, options)?;
-        // Which apps are in it is known when it has been read, with the rights of whoever sent it.
-        let (caller, owners) = self.gate.deploy(call, &[]).await?;
+        let caller = self.gate.person(call).await?.caller;
+        let apps = self.gate.handle.apps_of(file.clone(), caller).await?;
+        let (caller, owners) = self.gate.deploy(call, &apps).await?;
         let job = self.gate.handle.deploy_file(file, caller, owners).await?;
         follow(&self.gate, call, job, wait).await
     }

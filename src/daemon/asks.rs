@@ -93,6 +93,12 @@ impl Driver {
                     let _ = answer.send(wrong.map(|refusal| refusal.to_string()).into_iter().collect());
                 });
             }
+            Ask::AppsOf { file, caller, answer } => {
+                tokio::task::spawn_blocking(move || {
+                    let specs = specs::load(&file, caller);
+                    answer.send(specs.map(|specs| specs.into_iter().map(|spec| spec.name.to_string()).collect()))
+                });
+            }
             Ask::Reload { answer } => {
                 let (mode, tell) = (self.mode.clone(), self.executor.tell.clone());
                 tokio::task::spawn_blocking(move || {

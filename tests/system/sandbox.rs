@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{PATIENCE, Said, Stead, app, eventually, free_port, program};
@@ -451,6 +451,12 @@ fn node_and_python_serve_with_everything_switched_on() {
     let logs = stead.path("logs");
     fs::create_dir(&logs).unwrap();
     open_to_all(&logs);
+    // What is below /tmp or somebody's home, as a checkout may be, is hidden from these.
+    let here = |file: PathBuf| {
+        let copy = stead.path(file.file_name().unwrap().to_str().unwrap());
+        fs::copy(file, &copy).unwrap();
+        copy
+    };
     let file = stead.file(
         "web.toml",
         &format!(
@@ -460,11 +466,11 @@ fn node_and_python_serve_with_everything_switched_on() {
              [[app]]\nname = \"notify\"\nrun = [{:?}]\nready_on = \"notify\"\nuser = \"nobody\"\n{ALL}\
              [[app]]\nname = \"python\"\nrun = {:?}\nargs = [\"{python}\"]\ninterpreter = \"/usr/bin/python3\"\n\
              user = \"nobody\"\ninstances = 2\n{ALL}env = {{ PORT = {python} }}\n",
-            app("web.js"),
+            here(app("web.js")),
             logs.join("out.log"),
-            app("message-ready.js"),
-            program("notify"),
-            app("web.py"),
+            here(app("message-ready.js")),
+            here(program("notify")),
+            here(app("web.py")),
         ),
     );
     stead.run(&["start", file.to_str().unwrap()]).ok();
