@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::load::slow_machine;
 use crate::support::{PATIENCE, Said, Stead, app, eventually, free_port, program};
 
 /// What shell lines are made of: `can COMMAND` prints whether the command went well, and with which complaint.
@@ -201,7 +202,7 @@ fn what_the_host_mounts_and_unmounts_later_comes_and_goes() {
     let stat = fs::read_to_string(format!("/proc/{}/stat", stead.pid("s/0"))).unwrap();
     let holder = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap();
     let on_the_host = |line: &str| {
-        let status = Command::new("nsenter").args(["-t", holder, "-m", "sh", "-c", line]).status().unwrap();
+        let status = Command::new("nsenter").args(["-t", holder, "-m", "-r", "sh", "-c", line]).status().unwrap();
         assert!(status.success(), "{line}");
     };
     on_the_host(&format!("mount -t tmpfs none {} && touch {}", disk.display(), there.display()));
@@ -288,16 +289,16 @@ fn a_link_that_is_swapped_meanwhile_puts_nothing_over_another_directory() {
     let keys =
         format!("user = \"nobody\"\nprotect_system = \"strict\"\nread_write_paths = [{link:?}]\nmax_restarts = 0");
     shell(&stead, "s", &keys, "grep -c forged /etc/passwd; test -O /etc/passwd || exit 3").text();
-    let mut runs = 0;
+    let (mut runs, many) = (0, if slow_machine() { 20 } else { 150 });
     eventually(|| {
         runs = stead.instance("s/0")["restarts"].as_u64().unwrap_or(0);
-        runs > 150
+        runs > many
     });
     swapping.kill().unwrap();
     swapping.wait().unwrap();
     let out = stead.run(&["logs", "s", "--no-follow", "--raw", "--lines", "10000"]).out;
     let counted: Vec<&str> = out.lines().filter(|line| line.parse::<u32>().is_ok()).collect();
-    assert!(runs > 150 && !counted.is_empty(), "{runs} runs, and it printed {out}");
+    assert!(runs > many && !counted.is_empty(), "{runs} runs, and it printed {out}");
     assert!(counted.iter().all(|line| *line == "0"), "a forged /etc/passwd was seen:\n{out}");
 }
 
@@ -364,6 +365,9 @@ fn namespaces_and_calls_that_no_service_needs_are_refused_even_to_root() {
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn a_call_of_another_architecture_ends_the_process() {
+    if slow_machine() {
+        return; // A user-mode kernel tells a filter of one architecture only.
+    }
     let stead = Stead::in_run();
     let compat = program("compat");
     let script = format!("{}; echo $?", compat.display());
