@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use crate::config::raw::{Entry, Node, RawApp, Value};
-use crate::model::ids::{InstanceId, JobId};
+use crate::model::ids::{AppName, InstanceId, JobId};
 use crate::model::request::{Denied, InstanceOutcome, Outcome, Request};
 use crate::model::selector::Selector;
 use crate::model::spec::AppSpec;
@@ -29,19 +29,31 @@ pub struct Caller {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owners {
     Everybody,
-    /// Users, as the `user` of a spec names them.
-    These(BTreeSet<String>),
+    These {
+        /// Every app of these users, as the `user` of a spec names them.
+        users: BTreeSet<String>,
+        /// And these apps, as long as they run as these users: what was allowed of one of them is allowed of no other.
+        apps: BTreeMap<AppName, String>,
+    },
 }
 
 impl Owners {
     pub fn have(&self, spec: &AppSpec) -> bool {
-        self.are(&spec.identity.user)
+        self.include(&spec.name, &spec.identity.user)
     }
 
+    pub fn include(&self, app: &AppName, user: &str) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::These { users, apps } => users.contains(user) || apps.get(app).is_some_and(|owner| owner == user),
+        }
+    }
+
+    /// Whether all apps of a user are among them.
     pub fn are(&self, user: &str) -> bool {
         match self {
             Self::Everybody => true,
-            Self::These(users) => users.contains(user),
+            Self::These { users, .. } => users.contains(user),
         }
     }
 }
@@ -366,5 +378,20 @@ impl Handle {
         let (answer, answered) = oneshot::channel();
         self.asks.send(ask(answer)).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_allowed_of_one_app_is_allowed_of_no_other_and_not_of_its_successor() {
+        let name = |name| AppName::parse(name).unwrap();
+        let apps = BTreeMap::from([(name("shop"), "www".to_owned())]);
+        let owners = Owners::These { users: BTreeSet::from(["ann".to_owned()]), apps };
+        assert!(owners.include(&name("mine"), "ann") && owners.include(&name("shop"), "www"));
+        assert!(!owners.include(&name("db"), "www") && !owners.include(&name("shop"), "root"));
+        assert!(!owners.are("www"));
     }
 }

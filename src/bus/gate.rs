@@ -81,7 +81,12 @@ impl Person {
 
     /// Whose apps are theirs.
     pub fn owners(&self) -> Owners {
-        self.users.clone().map_or(Owners::Everybody, Owners::These)
+        self.owners_and(BTreeMap::new())
+    }
+
+    /// Those, and apps of others that they were allowed.
+    fn owners_and(&self, apps: BTreeMap<AppName, String>) -> Owners {
+        self.users.clone().map_or(Owners::Everybody, |users| Owners::These { users, apps })
     }
 }
 
@@ -136,17 +141,17 @@ impl Gate {
         let person = self.person(call).await?;
         let Some(users) = &person.users else { return Ok((person, Owners::Everybody)) };
         let Meant { own, others } = meant(&self.handle.snapshot(), selectors, users);
-        let owners = if let Some((app, user)) = others.first_key_value() {
+        if let Some((app, user)) = others.first_key_value() {
             let about = About { verb, apps: &join(others.keys()), user };
             let words = format!("{app} runs as {user}, and is managed by {user} and root alone");
             self.authorize(call, Action::ManageAllApps, about, &words).await?;
-            Owners::Everybody
-        } else if own.is_empty() {
+        }
+        let owners = if own.is_empty() {
             // There is nothing to be allowed, and what there is by the time it is looked for, nobody was asked about.
-            Owners::These(BTreeSet::new())
+            Owners::These { users: BTreeSet::new(), apps: others }
         } else {
             self.manage_own(call, verb, &join(own.iter()), users).await?;
-            person.owners()
+            person.owners_and(others)
         };
         Ok((person, owners))
     }
@@ -183,7 +188,7 @@ impl Gate {
             Some((app, user)) => {
                 let words = format!("{app} runs as {user}, and is shown to {user} and root alone");
                 self.authorize(call, Action::ViewLogs, about(&join(others.keys())), &words).await?;
-                Owners::Everybody
+                person.owners_and(others)
             }
             // Asked for everything, and shown what is theirs unless somebody has said that they see all.
             None => match self.may(call, Action::ViewLogs, about(""), false).await {

@@ -3,8 +3,8 @@
 //! Never: decides which app runs, names another subsystem, or loses a line without saying so.
 //!
 //! `capture` is the thread's surface and loop, `engine` which pipe is looked at and when, `sinks` where lines go and what
-//! is lost, `appender` the thread whose writes may hang, `pump` what it does, from a
-//! pipe to a file, and `batch` what of it at once.
+//! is lost, `appender` the thread whose writes may hang, `pump` what it does, from a pipe to a file, and `batch` what of it
+//! at once; `journal` stands in for a file where journald keeps the lines.
 //! `desk` is what both threads use, one at a time: `trash`, the pipe that makes consuming exact, and `record`, what
 //! survives the daemon. `file` and `rotate` are the files, `format` the bytes of a line, `archive` what becomes of
 //! rotated ones; `source` reads one log with `search`, and `follow` merges many.
