@@ -3,6 +3,7 @@
 //! negative number, pid 0. D-Bus has no optional type, and a struct with fixed members is what makes a list of hundreds
 //! cheap; growth goes into the dictionary at its end.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -26,9 +27,9 @@ pub struct InstanceRow {
     namespace: String,
     /// 0: nothing runs.
     pid: i32,
-    status: String,
+    status: Cow<'static, str>,
     /// Empty: nothing runs or is queued.
-    generation: String,
+    generation: Cow<'static, str>,
     ready: bool,
     revision: u64,
     outdated: bool,
@@ -93,8 +94,8 @@ impl From<InstanceStatus> for InstanceRow {
             instance: s.instance,
             namespace: s.namespace,
             pid: s.pid.unwrap_or(0),
-            status: s.status.as_str().to_owned(),
-            generation: s.generation.map_or("", Generation::as_str).to_owned(),
+            status: Cow::Borrowed(s.status.as_str()),
+            generation: Cow::Borrowed(s.generation.map_or("", Generation::as_str)),
             ready: s.ready,
             revision: s.revision,
             outdated: s.outdated,

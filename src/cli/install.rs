@@ -17,6 +17,7 @@ pub const UNITS: &[(&str, &str)] = &[
     ("stead.preset", include_str!("../../units/stead.preset")),
     ("stead.rules", include_str!("../../units/stead.rules")),
     ("stead.service", include_str!("../../units/stead.service")),
+    ("stead.slice", include_str!("../../units/stead.slice")),
     ("stead.sysusers", include_str!("../../units/stead.sysusers")),
     ("stead.tmpfiles", include_str!("../../units/stead.tmpfiles")),
 ];

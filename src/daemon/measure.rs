@@ -45,7 +45,7 @@ impl Driver {
         for slot in chosen.iter().flat_map(Chosen::slots) {
             let live = slot.procs.first().and_then(|proc| self.executor.runs.get(&proc.proc.run));
             let live = live.and_then(|live| live.meter.as_ref().map(|meter| (live, meter)));
-            if let Some((live, meter)) = live {
+            if let (Some((live, meter)), Some(_)) = (live, depth) {
                 let given = live.spec.listen.iter().filter_map(Listen::port).collect();
                 let meter = Arc::clone(meter);
                 wanted.push(Wanted { at: measured.len(), meter, cgroup_id: live.cgroup_id, given });

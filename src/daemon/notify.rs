@@ -42,8 +42,8 @@ mod tests {
     fn a_process_speaks_for_the_run_whose_cgroup_it_is_in() {
         let hybrid = "8:pids:/\n4:memory:/stead-1/app-api/2@17\n0::/stead-1/app-api/2@17/inner\n";
         assert_eq!(run_of(hybrid, "/stead-1"), Some(Run(17)));
-        let delegated = "/system.slice/stead-apps.service";
-        assert_eq!(run_of("0::/system.slice/stead-apps.service/app-a/0@3\n", delegated), Some(Run(3)));
+        let delegated = "/stead.slice/stead-apps.service";
+        assert_eq!(run_of("0::/stead.slice/stead-apps.service/app-a/0@3\n", delegated), Some(Run(3)));
         for other in [
             "0::/",
             "0::/user.slice/stead-1/app-api/2@17",

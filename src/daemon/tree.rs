@@ -10,18 +10,24 @@ use crate::model::ids::{AppName, ProcId};
 use crate::model::spec::Limits as Wanted;
 use crate::sys::cgroup::{Base, Controller, Error, Host, Layout, Limits, RunCgroup};
 
-/// Where systemd puts the delegated cgroup of the apps' unit (units/stead-apps.service).
-const DELEGATED: &str = "system.slice/stead-apps.service";
+/// The apps' unit (units/stead-apps.service), whose delegated cgroup is theirs.
+const APPS_UNIT: &str = "stead-apps.service";
 
-/// Our own unit, as systemd has it in /proc/self/cgroup (units/stead.service).
-const OWN: &str = "/system.slice/stead.service";
+/// Our own (units/stead.service), as systemd has it in /proc/self/cgroup.
+const OWN_UNIT: &str = "stead.service";
 
-/// Whether the delegated cgroup is to be used. systemd has the unit that it belongs to active as long as ours is, but
-/// removes a cgroup that is empty, and makes none anew for a unit that has no process of its own.
-fn is_ours(delegated: &Path) -> bool {
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let service = own.lines().any(|line| line.splitn(3, ':').nth(2) == Some(OWN));
-    delegated.is_dir() || service && std::fs::create_dir(delegated).is_ok()
+/// The path of the delegated cgroup below the mount, in whatever slice the admin has both units: it lies beside our own.
+/// None unless we are a service.
+fn beside(own: &str) -> Option<String> {
+    let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let slice = path.strip_suffix(OWN_UNIT).filter(|slice| slice.is_empty() || slice.ends_with('/'))?;
+    Some(format!("{slice}{APPS_UNIT}"))
+}
+
+/// systemd has the apps' unit active as long as ours is, but removes a cgroup that is empty, and makes none anew for a
+/// unit that has no process of its own.
+fn is_there(delegated: &Path) -> bool {
+    delegated.is_dir() || std::fs::create_dir(delegated).is_ok()
 }
 
 #[derive(Debug, Clone)]
@@ -39,14 +45,12 @@ impl Tree {
         if host.layout == Layout::None {
             return Ok(Self { host, base: None, path: String::new() });
         }
-        let delegated = host.v2.as_ref().map(|v2| v2.join(DELEGATED)).filter(|dir| !mode.private && is_ours(dir));
-        let base = match &delegated {
-            Some(dir) => Base::adopt(&host, dir)?,
-            None => Base::create(&host, &mode.base_cgroup())?,
-        };
-        let path = match delegated {
-            Some(_) => format!("/{DELEGATED}"),
-            None => format!("/{}", mode.base_cgroup()),
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let path = beside(&own).filter(|_| !mode.private);
+        let delegated = host.v2.as_ref().zip(path).map(|(v2, path)| (v2.join(&path), path));
+        let (base, path) = match delegated.filter(|(dir, _)| is_there(dir)) {
+            Some((dir, path)) => (Base::adopt(&host, &dir)?, format!("/{path}")),
+            None => (Base::create(&host, &mode.base_cgroup())?, format!("/{}", mode.base_cgroup())),
         };
         Ok(Self { host, base: Some(base), path })
     }
@@ -153,5 +157,29 @@ impl Tree {
     pub fn base_dir(&self) -> Option<PathBuf> {
         let base = self.base.as_ref()?;
         base.v2().or_else(|| Some(base.host().v1_mount(Controller::Freezer)?.join(self.path.trim_start_matches('/'))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beside;
+
+    #[test]
+    fn the_apps_unit_is_beside_our_own_in_whatever_slice() {
+        let beside = |own: &str| beside(own).unwrap_or_default();
+        assert_eq!(beside("0::/stead.slice/stead.service\n"), "stead.slice/stead-apps.service");
+        assert_eq!(
+            beside("1:name=systemd:/x\n0::/a.slice/a-b.slice/stead.service\n"),
+            "a.slice/a-b.slice/stead-apps.service"
+        );
+        assert_eq!(beside("0::/stead.service\n"), "stead-apps.service");
+        for other in [
+            "0::/stead.slice/instead.service\n",
+            "0::/user.slice/session-2.scope\n",
+            "1:name=systemd:/stead.service\n",
+            "",
+        ] {
+            assert_eq!(beside(other), "", "{other}");
+        }
     }
 }
