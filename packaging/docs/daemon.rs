@@ -47,6 +47,43 @@ const FILES: [(&str, &str); 5] = [
 const GROUP: &str = "\
 Root may do everything. Whoever is in the group `stead` may list all apps and read their logs, by a rule of polkit(8).";
 
+const HARDENING: &str = "\
+Nothing in `stead.service` confines the holder, for whatever does passes to every process that it starts, and so to every \
+app: an app is confined by keys of its own, see stead-app.toml(5), and the daemon gives up by itself what it does not need \
+(`stead doctor` lists the capabilities that it keeps). These are the lines of `systemd-analyze security stead.service`, and \
+why they stay as they are:";
+
+/// Each line of `systemd-analyze security` that the unit does not satisfy; tests/vm/packaged compares.
+const EXPOSURE: [(&str, &str); 6] = [
+    ("User, SupplementaryGroups, RemoveIPC", "The holder becomes the user of each app, which takes root."),
+    (
+        "CapabilityBoundingSet, NoNewPrivileges",
+        "What is given up here no app could be given, by its `capabilities` or as an app of root's.",
+    ),
+    (
+        "RootDirectory, PrivateDevices, PrivateMounts, PrivateTmp, PrivateNetwork, PrivateUsers, ProtectClock, \
+         ProtectControlGroups, ProtectHome, ProtectHostname, ProtectKernelLogs, ProtectKernelModules, \
+         ProtectKernelTunables, ProtectProc, ProcSubset, ProtectSystem",
+        "Namespaces are inherited. An app has `protect_system`, `protect_home`, `private_tmp`, `read_only_paths`.",
+    ),
+    (
+        "RestrictNamespaces, RestrictSUIDSGID, RestrictAddressFamilies, RestrictRealtime, SystemCallFilter, \
+         SystemCallArchitectures, MemoryDenyWriteExecute, LockPersonality",
+        "Filters of system calls are inherited; the last but one would end Node and Java. An app has `seccomp`, \
+         `restrict_namespaces` and `no_new_privs`.",
+    ),
+    (
+        "DeviceAllow, IPAddressDeny",
+        "These go by control group: on a host with v1 hierarchies the apps are in the holder's for devices; and sockets that \
+         stead makes for apps (`listen`) are of the control group that made them.",
+    ),
+    (
+        "UMask",
+        "Each app has a umask of its own. The control groups that the daemon makes must be readable to the apps in them: \
+         Java, Go and Node read their limits there.",
+    ),
+];
+
 pub fn page(date: &str) -> String {
     let mut page = Page::new("STEADD", 8, date, "stead administration");
     page.section("Name").text("steadd, stead-holder - keep programs running");
@@ -61,6 +98,7 @@ pub fn page(date: &str) -> String {
          takes a control group of its own and no name on the bus.",
     );
     page.section("Permissions").text(GROUP);
+    page.section("Hardening").text(HARDENING).items(&EXPOSURE);
     page.section("See also").text("stead(1), stead.toml(5), stead-app.toml(5), org.stead.Stead1(5), systemctl(1)");
     page.finish().to_owned()
 }

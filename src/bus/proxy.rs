@@ -118,14 +118,20 @@ pub struct Client {
     way: Way,
 }
 
+/// Of who calls over the system bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// The bus starts stead if nobody answers.
+    pub start: bool,
+    /// Somebody sits here whom polkit may ask for a password, and is waited for.
+    pub password: bool,
+}
+
 /// How the daemon is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Private,
-    /// Over the system bus, which starts stead if nobody answers, if that is wished.
-    Bus {
-        start: bool,
-    },
+    Bus(Wishes),
 }
 
 /// How long a question may take. The slowest is about the figures of a thousand instances.
@@ -174,7 +180,7 @@ impl Client {
     }
 
     /// Connects to the system bus. `start`: has the bus start stead, if it does not run and is installed.
-    pub async fn over_bus(start: bool) -> Result<Self, ClientError> {
+    pub async fn over_bus(wishes: Wishes) -> Result<Self, ClientError> {
         let connection = Builder::system()?.build().await.map_err(|error| match error {
             zbus::Error::InputOutput(source) => ClientError::NoBus(source.to_string()),
             other => other.into(),
@@ -188,7 +194,7 @@ impl Client {
             .build();
         fdo::DBusProxy::new(&connection).await?.add_match_rule(rule).await.map_err(zbus::Error::from)?;
         let messages = MessageStream::from(&connection);
-        Ok(Self { connection, messages, way: Way::Bus { start } })
+        Ok(Self { connection, messages, way: Way::Bus(wishes) })
     }
 
     /// Deploys apps and waits until that is done.
@@ -297,15 +303,22 @@ impl Client {
         }
     }
 
+    /// How long an answer may take that needs this long when nobody is asked for a password.
+    fn patience(&self, usual: Duration) -> Duration {
+        if matches!(self.way, Way::Bus(Wishes { password: true, .. })) { PASSWORD } else { usual }
+    }
+
     async fn send<B>(&self, method: &str, body: &B) -> Result<Message, ClientError>
     where
         B: Serialize + DynamicType,
     {
         let mut call = Message::method_call(ROOT, method)?.interface(MANAGER)?;
-        if let Way::Bus { start } = self.way {
-            // Somebody sits here whom polkit may ask for a password.
-            call = call.destination(NAME)?.with_flags(Flags::AllowInteractiveAuth)?;
-            if !start {
+        if let Way::Bus(wishes) = self.way {
+            call = call.destination(NAME)?;
+            if wishes.password {
+                call = call.with_flags(Flags::AllowInteractiveAuth)?;
+            }
+            if !wishes.start {
                 call = call.with_flags(Flags::NoAutoStart)?;
             }
         }
@@ -322,7 +335,7 @@ impl Client {
         B: Serialize + DynamicType,
         R: DeserializeOwned + Type,
     {
-        within(REPLY, async {
+        within(self.patience(REPLY), async {
             let call = self.send(method, body).await?;
             loop {
                 let message = self.next().await?;
@@ -342,7 +355,7 @@ impl Client {
     {
         // Which job is ours is known with the reply; what came before it waits here.
         let mut early = Vec::new();
-        let limit = if self.way == Way::Private { ACCEPTANCE } else { PASSWORD };
+        let limit = self.patience(ACCEPTANCE);
         let taken = async {
             let call = self.send(method, body).await?;
             loop {

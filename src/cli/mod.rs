@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod agent;
 pub mod args;
 pub mod caller;
 mod clock;

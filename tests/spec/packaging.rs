@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use stead::cli::install::UNITS;
+use stead::config::keys::{SECTIONS, Who};
 
 #[test]
 fn startup_carries_every_file_of_units_as_it_is() {
@@ -29,5 +30,14 @@ fn the_layout_is_four_words_a_line_and_says_who_may_write() {
         let [_, packaged, by_hand, mode] = words[..] else { panic!("packaging/layout:{}: {line}", n + 1) };
         assert!(packaged.starts_with('/') && (by_hand == "-" || by_hand.starts_with('/')), "{line}");
         assert!(["644", "755"].contains(&mode), "{line}");
+    }
+}
+
+#[test]
+fn the_user_of_ill_will_tries_every_key_that_is_not_theirs() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/packaged");
+    let script = fs::read_to_string(path).unwrap();
+    for key in SECTIONS.iter().flat_map(|section| section.keys).filter(|key| key.who != Who::Owner) {
+        assert!(script.contains(&format!("'{} = ", key.name)), "tests/vm/packaged: hostile does not try {}", key.name);
     }
 }
