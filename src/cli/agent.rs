@@ -17,7 +17,11 @@ impl Agent {
     pub fn start() -> Option<Self> {
         let mut command = Command::new("pkttyagent");
         // Its subject is its parent, us; that it has registered it says by closing what is its standard output.
-        command.args(["--notify-fd", "1", "--fallback"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .args(["--notify-fd", "1", "--fallback"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command.spawn().ok()?;
         if let Some(mut told) = child.stdout.take() {
             let _ = told.read_to_end(&mut Vec::new());
