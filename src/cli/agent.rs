@@ -12,16 +12,12 @@ use nix::unistd::Pid;
 pub struct Agent(Child);
 
 impl Agent {
-    /// Returns once polkit knows of it. None where there is no such program; polkit then says no by itself. Where another
-    /// agent looks after the session already, as on a desktop, that one asks.
+    /// Returns once polkit knows of it. None where there is no such program; polkit then says no by itself. It asks here
+    /// even where a desktop would: as a mere fallback (its `--fallback`) polkit 122 finds it in login sessions alone.
     pub fn start() -> Option<Self> {
         let mut command = Command::new("pkttyagent");
         // Its subject is its parent, us; that it has registered it says by closing what is its standard output.
-        command
-            .args(["--notify-fd", "1", "--fallback"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        command.args(["--notify-fd", "1"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().ok()?;
         if let Some(mut told) = child.stdout.take() {
             let _ = told.read_to_end(&mut Vec::new());

@@ -288,7 +288,8 @@ impl Host for Machine<'_> {
                 }
             }
         }
-        for (key, file) in [("out_file", named.out_file), ("error_file", named.error_file)] {
+        let written = [("out_file", named.out_file), ("error_file", named.error_file), ("pid_file", named.pid_file)];
+        for (key, file) in written {
             let directory = file.and_then(|file| Path::new(file).parent()).filter(|directory| !directory.is_dir());
             if let Some(directory) = directory {
                 fault(

@@ -26,6 +26,7 @@ pub struct Named<'a> {
     pub identity: &'a Identity,
     pub cwd: Option<&'a str>,
     pub env_file: Option<&'a str>,
+    pub pid_file: Option<&'a str>,
     pub out_file: Option<&'a str>,
     pub error_file: Option<&'a str>,
     pub listen: &'a [Listen],

@@ -192,6 +192,7 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
     let log = log(r, base);
     let namespace = r.read("namespace", f::name);
     let env_file = r.read("env_file", f::path(base));
+    let pid_file = r.read("pid_file", f::path(base));
     let instances = r.read("instances", f::instances(ctx.cpus));
     let max_surge = r.read("max_surge", f::surge);
     let replace = r.read("replace", f::choice(REPLACE));
@@ -225,6 +226,7 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
             identity: &identity,
             cwd: Some(cwd.as_str()).filter(|_| cwd_known),
             env_file: env_file.as_deref(),
+            pid_file: pid_file.as_deref(),
             out_file: log.out_file.as_deref(),
             error_file: log.error_file.as_deref(),
             listen: listen.as_deref().unwrap_or_default(),
@@ -242,6 +244,7 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
         cwd,
         env,
         env_file,
+        pid_file,
         identity,
         limits,
         process,

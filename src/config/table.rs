@@ -89,6 +89,14 @@ pub static SECTIONS: &[Section] = &[
                 "Read as the app's user.",
             ),
             key(
+                "pid_file",
+                Kind::Path,
+                Unset,
+                "A file with the process id of what serves, for programs that look for one",
+                "Written when an instance is ready, and removed when it is gone, as the app's user. With several \
+                 instances its name gets their numbers: `api-0.pid`, `api-1.pid`.",
+            ),
+            key(
                 "profile",
                 Kind::Profiles,
                 Unset,

@@ -118,6 +118,7 @@ fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
         "env" => (!spec.env.is_empty())
             .then(|| Value::table(spec.env.iter().map(|(name, value)| (name.clone(), value.clone().into())))),
         "env_file" => text(&spec.env_file),
+        "pid_file" => text(&spec.pid_file),
         "user" => Some(spec.identity.user.clone().into()),
         "group" => text(&spec.identity.group),
         // An empty list takes all supplementary groups away; none at all leaves the user's.

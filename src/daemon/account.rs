@@ -6,6 +6,9 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::{AccessFlags, faccessat};
+
 use super::environment;
 use crate::model::ids::AppName;
 use crate::model::spec::{AppSpec, Identity};
@@ -112,6 +115,13 @@ fn look(spec: &AppSpec, user: &str) -> Vec<String> {
         Ok(found) if !found.is_dir() => problems.push(format!("`cwd` {} is not a directory", spec.cwd)),
         Ok(_) => {}
         Err(e) => problems.push(format!("`cwd` {} cannot be used by {user}: {}", spec.cwd, words(&e))),
+    }
+    if let Some(directory) = spec.pid_file.as_deref().map(|path| Path::new(path).parent().unwrap_or(Path::new("/"))) {
+        let rights = AccessFlags::W_OK | AccessFlags::X_OK;
+        if let Err(errno) = faccessat(AT_FDCWD, directory, rights, AtFlags::AT_EACCESS) {
+            let (directory, why) = (directory.display(), errno.desc());
+            problems.push(format!("`pid_file` cannot be made by {user} in {directory}: {why}"));
+        }
     }
     match std::fs::metadata(&spec.command.program) {
         Ok(found) if found.is_dir() => problems.push(format!("{} is a directory, not a program", spec.command.program)),

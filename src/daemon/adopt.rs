@@ -13,6 +13,7 @@ use super::executor::{Executor, Live, stream_key};
 use super::exits::emptied;
 use super::link::{Link, LinkError, Streams, exit_of};
 use super::output::Places;
+use super::pidfile::What;
 use super::sharing::Socket;
 use super::{clock, memory};
 use crate::core::effect::Effect;
@@ -219,6 +220,10 @@ impl Executor {
         let Some(live) = self.runs.get_mut(&run) else { return };
         if live.ready {
             live.tasks.extend(memory::watch_soft(run, &live.cgroup, &live.spec.limits, &self.tell));
+            // The daemon may have died before it was written.
+            if !live.leaving {
+                self.tell_pid(run, What::Write);
+            }
         } else {
             let started = live.started;
             self.await_ready(run, started, link, queue);

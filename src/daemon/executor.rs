@@ -19,6 +19,7 @@ use super::listen::{ListenWatch, PortMemory};
 use super::news::Line;
 use super::output::Output;
 use super::passed::Passed;
+use super::pidfile::PidFiles;
 use super::sharing::{Sharing, Socket};
 use super::told::Told;
 use super::tree::Tree;
@@ -121,6 +122,7 @@ pub struct Executor {
     pub(super) accounts: BTreeMap<AppName, (Identity, Account)>,
     pub(super) watch: ListenWatch,
     pub(super) passed: Passed,
+    pub(super) pid_files: PidFiles,
     pub(super) drains: DrainWatch,
     pub(super) ports: PortMemory,
     pub(super) ports_changed: bool,
@@ -163,6 +165,7 @@ impl Executor {
             accounts: BTreeMap::new(),
             watch: ListenWatch::default(),
             passed,
+            pid_files: PidFiles::default(),
             drains: DrainWatch::default(),
             ports,
             ports_changed: false,

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::adopt::Ending;
 use super::executor::{Executor, Probe, stream_key};
 use super::link::Link;
+use super::pidfile::What;
 use super::told::Told;
 use super::watched::watched;
 use crate::core::event::Event;
@@ -98,10 +99,13 @@ impl Executor {
             let ending = Ending { proc: live.proc.clone(), revision: live.revision };
             self.endings.push((run, Some(ending)));
         }
-        let listened = !live.sockets.is_empty();
+        let (listened, served) = (!live.sockets.is_empty(), live.ready);
         self.litter.push(std::mem::take(&mut live.cgroup));
         if listened {
             self.unshare(run);
+        }
+        if served {
+            self.tell_pid(run, What::Remove);
         }
         // Nobody of the run can write any more: what stands in the pipes now is all there will be.
         for index in 0..2 {

@@ -30,6 +30,7 @@ mod news;
 mod notify;
 mod output;
 mod passed;
+mod pidfile;
 mod privileges;
 mod probe;
 mod program;

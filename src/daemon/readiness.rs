@@ -13,6 +13,7 @@ use super::executor::{Executor, Live, PROBE, Probe};
 use super::exits::wait_until_empty;
 use super::link::Link;
 use super::listen::{News, Rule};
+use super::pidfile::What;
 use super::probe::Aim;
 use super::spawn::probe_plan;
 use super::told::Told;
@@ -87,6 +88,7 @@ impl Executor {
         queue.push_back(Event::Ready { proc: live.proc.clone() });
         // A run that was told to stop while it booted gets no connections.
         if !live.leaving {
+            self.tell_pid(run, What::Write);
             self.route(run);
         }
     }

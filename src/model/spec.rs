@@ -23,6 +23,9 @@ pub struct AppSpec {
     pub env: BTreeMap<String, String>,
     /// Absolute; read as the app's user before each run.
     pub env_file: Option<String>,
+    /// Absolute; written as the app's user. With several instances, their numbers are put before its extension.
+    #[serde(default)]
+    pub pid_file: Option<String>,
     pub identity: Identity,
     pub limits: Limits,
     pub process: ProcessSettings,

@@ -599,7 +599,7 @@ fn a_spec_written_and_read_elsewhere_is_the_same_spec() {
 fn every_key_of_the_table_is_written_where_it_says_something() {
     let spec = app(
         "name = \"a\"\nnamespace = \"web\"\nrun = \"server.js\"\nargs = [\"x\"]\ninterpreter_args = [\"-r\", \"y\"]\n\
-         shown = \"s\"\ncwd = \"/\"\nenv_file = \".env\"\nuser = \"u\"\ngroup = \"g\"\ngroups = [\"h\"]\n\
+         shown = \"s\"\ncwd = \"/\"\nenv_file = \".env\"\npid_file = \"a.pid\"\nuser = \"u\"\ngroup = \"g\"\ngroups = [\"h\"]\n\
          capabilities = [\"kill\"]\nno_new_privs = false\ninstances = 2\nmax_surge = 2\nreplace = \"new-first\"\n\
          share_ports = false\nbalance = \"hash\"\nlisten = [\"80\"]\nready_on = \"message\"\nstart_timeout = \"1s\"\ndrain_timeout = \"1s\"\n\
          stop_signal = \"HUP\"\nstop_timeout = \"1s\"\nstop_scope = \"all\"\nrestart = \"never\"\n\
@@ -652,7 +652,7 @@ fn a_change_is_named_by_its_key_and_hides_variables() {
 
 /// Keys with values of their kind, any of them absent.
 fn some_keys() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
-    let choices: [(&str, &[&str]); 35] = [
+    let choices: [(&str, &[&str]); 36] = [
         (
             "run",
             &["\"server.js\"", "\"bin/tool\"", "\"sleep 1; x\"", "\"sleep '1'\"", "[\"npm\", \"start\"]", "\"node x\""],
@@ -663,6 +663,7 @@ fn some_keys() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
         ("cwd", &["\"/\"", "\"x//./y\"", "\"../z\""]),
         ("env", &["{}", "{ A = \"1\", B = \"\\\"\\n\\t\" }", "{ \"a b.c\" = 5 }"]),
         ("env_file", &["\".env\""]),
+        ("pid_file", &["\"/run/a.pid\""]),
         ("group", &["\"g\"", "5"]),
         ("groups", &["[]", "[\"a\", 7]"]),
         ("instances", &["0", "\"max\"", "1000"]),

@@ -34,6 +34,7 @@ pub fn spec(name: &str) -> AppSpec {
         cwd: "/".into(),
         env: Default::default(),
         env_file: None,
+        pid_file: None,
         identity: Identity { user: "app".into(), group: None, groups: None },
         limits: Limits::default(),
         process: ProcessSettings {

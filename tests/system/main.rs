@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod logging;
 mod passed;
+mod pidfiles;
 mod ports;
 mod readiness;
 mod remote;

@@ -7,6 +7,8 @@ Prints what the terminal shows; the exit status is the command's.
 import os
 import pty
 import sys
+import termios
+import time
 
 seen = b""
 typed = False
@@ -18,6 +20,9 @@ def read(terminal):
     seen += data
     if not typed and b"Password:" in seen:
         typed = True
+        # What is typed before the echo is off is thrown away.
+        while termios.tcgetattr(terminal)[3] & termios.ECHO:
+            time.sleep(0.01)
         os.write(terminal, sys.argv[1].encode() + b"\n")
     return data
 
