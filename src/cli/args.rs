@@ -67,11 +67,25 @@ pub enum Verb {
     /// Change how many instances an app has
     Scale(Scale),
     /// Show what runs
-    #[command(after_help = SELECTORS, visible_aliases = ["ls", "status"])]
+    #[command(after_help = SELECTORS, visible_aliases = ["ls", "status"], aliases = ["l", "ps"])]
     List(List),
     /// Show everything about an app
     #[command(after_help = SELECTORS, aliases = ["describe", "desc", "info"])]
     Show(Show),
+    /// Print process ids, one a line
+    #[command(after_help = SELECTORS)]
+    Pid(MaybeSelected),
+    /// Print ids, one a line
+    #[command(after_help = SELECTORS)]
+    Id(MaybeSelected),
+    /// Print the environment that a running instance was started with
+    ///
+    /// As the kernel has it (/proc/PID/environ, proc(5)): what stead gave. What the program has changed
+    /// since is not in it. Only its user and root may read it.
+    Env(OneInstance),
+    /// What runs as one line of JSON, in the shape of PM2's
+    #[command(hide = true)]
+    Jlist,
     /// Show what apps write
     #[command(after_help = SELECTORS, alias = "log")]
     Logs(Logs),
@@ -86,6 +100,7 @@ pub enum Verb {
     /// Show what starting a config file would do
     Plan(Plan),
     /// Write a stead.toml to begin with
+    #[command(alias = "ecosystem")]
     Init,
     /// Look for what is wrong with this host
     Doctor(Json),
@@ -155,6 +170,13 @@ pub struct Named {
 pub struct MaybeSelected {
     #[arg(value_name = "SELECTOR")]
     pub selectors: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct OneInstance {
+    /// An instance (api/2), an id (7), or an app that has one
+    #[arg(value_name = "SELECTOR")]
+    pub selector: String,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ pub mod launch;
 pub mod logview;
 pub mod paths;
 pub mod person;
+mod pm2;
 pub mod progress;
 pub mod read;
 pub mod remote;
@@ -31,13 +32,19 @@ pub mod views;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ContextKind;
+use clap::error::{ContextKind, ContextValue};
 
 /// The program: reads the command line, does what it says, and ends with a code of `exit`.
 pub fn main() -> ExitCode {
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
+                && let Some(instead) = pm2::instead_of(word)
+            {
+                eprintln!("stead: there is no \"{word}\": {instead}");
+                return ExitCode::from(exit::Code::Usage as u8);
+            }
             // A closed stderr leaves only the code to tell it by.
             let _ = error.print();
             if error.get(ContextKind::InvalidArg).is_some_and(|arg| arg.to_string() == "-H") {

@@ -328,6 +328,9 @@ fn help_fits_a_screen() {
       scale      Change how many instances an app has
       list       Show what runs [aliases: ls, status]
       show       Show everything about an app
+      pid        Print process ids, one a line
+      id         Print ids, one a line
+      env        Print the environment that a running instance was started with
       logs       Show what apps write
       flush      Empty log files
       reset      Set counters and back-off to zero; what is errored becomes stopped

@@ -21,6 +21,7 @@ mod readiness;
 mod remote;
 mod rolls;
 mod sandbox;
+mod scripts;
 mod spawning;
 mod stopping;
 mod support;

@@ -4,11 +4,13 @@ mod act;
 mod check;
 mod complete;
 mod doctor;
+mod env;
 mod flush;
 mod help;
 mod init;
 mod list;
 mod logs;
+mod numbers;
 mod plan;
 mod save;
 mod scale;
@@ -42,6 +44,10 @@ pub async fn run(session: &Session, verb: Verb) -> Result {
         Verb::Signal(args) => signal::run(session, &args).await,
         Verb::Scale(args) => scale::run(session, &args).await,
         Verb::List(args) => list::run(session, &args).await,
+        Verb::Pid(args) => numbers::pids(session, &args.selectors).await,
+        Verb::Id(args) => numbers::ids(session, &args.selectors).await,
+        Verb::Env(args) => env::run(session, &args.selector).await,
+        Verb::Jlist => numbers::jlist(session).await,
         Verb::Show(args) => show::run(session, &args).await,
         Verb::Logs(args) => logs::run(session, &args).await,
         Verb::Flush(args) => flush::run(session, &args.selectors).await,
