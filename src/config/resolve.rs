@@ -192,6 +192,8 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
     let log = log(r, base);
     let namespace = r.read("namespace", f::name);
     let env_file = r.read("env_file", f::path(base));
+    let instance_var = r.read("instance_var", f::variable);
+    let increment_var = r.read("increment_var", f::variable);
     let instances = r.read("instances", f::instances(ctx.cpus));
     let max_surge = r.read("max_surge", f::surge);
     let replace = r.read("replace", f::choice(REPLACE));
@@ -242,6 +244,8 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
         cwd,
         env,
         env_file,
+        instance_var: instance_var.unwrap_or_default(),
+        increment_var,
         identity,
         limits,
         process,

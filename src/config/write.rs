@@ -14,8 +14,12 @@ use crate::model::quantity::{Bytes, format_span};
 use crate::model::spec::{AppSpec, Balance, LogFormat, ReadyOn, Replace, Restart, StopScope};
 
 /// The words of `replace`, of `restart` and so on: one list for reading and writing.
-pub(super) const REPLACE: &[(&str, Replace)] =
-    &[("auto", Replace::Auto), ("new-first", Replace::NewFirst), ("old-first", Replace::OldFirst)];
+pub(super) const REPLACE: &[(&str, Replace)] = &[
+    ("auto", Replace::Auto),
+    ("new-first", Replace::NewFirst),
+    ("old-first", Replace::OldFirst),
+    ("by-port", Replace::ByPort),
+];
 pub(super) const BALANCE: &[(&str, Balance)] =
     &[("round-robin", Balance::RoundRobin), ("hash", Balance::Hash), ("off", Balance::Off)];
 pub(super) const RESTART: &[(&str, Restart)] =
@@ -118,6 +122,8 @@ fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
         "env" => (!spec.env.is_empty())
             .then(|| Value::table(spec.env.iter().map(|(name, value)| (name.clone(), value.clone().into())))),
         "env_file" => text(&spec.env_file),
+        "instance_var" => Some(spec.instance_var.clone().into()),
+        "increment_var" => text(&spec.increment_var),
         "user" => Some(spec.identity.user.clone().into()),
         "group" => text(&spec.identity.group),
         // An empty list takes all supplementary groups away; none at all leaves the user's.

@@ -23,6 +23,12 @@ pub struct AppSpec {
     pub env: BTreeMap<String, String>,
     /// Absolute; read as the app's user before each run.
     pub env_file: Option<String>,
+    /// The variable that holds the instance's number.
+    #[serde(default = "instance_var")]
+    pub instance_var: String,
+    /// A variable that is a number, to which the instance's is added.
+    #[serde(default)]
+    pub increment_var: Option<String>,
     pub identity: Identity,
     pub limits: Limits,
     pub process: ProcessSettings,
@@ -115,6 +121,8 @@ pub enum Replace {
     OldFirst,
     /// New-first, unless stead knows that it cannot be: then old-first, and says so.
     Auto,
+    /// As `Auto` while the app listens on a port; old-first while it does not.
+    ByPort,
 }
 
 /// Which instance gets a connection.
@@ -188,7 +196,15 @@ pub struct LogSettings {
     pub max_total: Bytes,
 }
 
+/// As PM2 calls it, and what looks for it.
+pub const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
+
 /// For what was saved before there was the key.
+fn instance_var() -> String {
+    INSTANCE_VAR.to_owned()
+}
+
+/// The same.
 fn yes() -> bool {
     true
 }

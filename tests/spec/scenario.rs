@@ -34,6 +34,8 @@ pub fn spec(name: &str) -> AppSpec {
         cwd: "/".into(),
         env: Default::default(),
         env_file: None,
+        instance_var: INSTANCE_VAR.into(),
+        increment_var: None,
         identity: Identity { user: "app".into(), group: None, groups: None },
         limits: Limits::default(),
         process: ProcessSettings {
