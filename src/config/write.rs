@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::command::shown_for;
 use super::keys::{self, Key};
-use super::raw::{KeyText, Value};
+use super::raw::{Entry, KeyText, RawApp, Value};
 use super::resolve::default_stop_signal;
 use super::rlimit;
 use super::sandbox::{PROTECT_HOME, PROTECT_SYSTEM, SECCOMP};
@@ -45,19 +45,37 @@ pub fn to_raw(spec: &AppSpec) -> Vec<(String, Value)> {
 
 /// The same as a file's text.
 pub fn to_toml(spec: &AppSpec) -> String {
+    app_toml(&RawApp::new(to_raw(spec)))
+}
+
+/// The text of one app, which reads as the same raw app.
+pub fn app_toml(app: &RawApp) -> String {
     let mut text = "[[app]]\n".to_owned();
     let mut tables = String::new();
-    for (key, value) in to_raw(spec) {
-        // Writing to a String cannot fail. Tables have headers of their own, which must stand after all plain keys.
-        let _ = match &value {
-            Value::Table(entries) => {
-                let _ = writeln!(tables, "\n[app.{key}]");
-                entries.iter().try_for_each(|entry| writeln!(tables, "{} = {}", KeyText(&entry.key), entry.node.value))
-            }
-            value => writeln!(text, "{key} = {value}"),
-        };
+    for entry in &app.entries {
+        match &entry.node.value {
+            Value::Table(entries) => table(&format!("app.{}", KeyText(&entry.key)), entries, &mut tables),
+            // Writing to a String cannot fail.
+            value => drop(writeln!(text, "{} = {value}", KeyText(&entry.key))),
+        }
     }
     text + &tables
+}
+
+/// Tables have headers of their own, which must stand after all plain keys. One that holds tables only needs none.
+fn table(path: &str, entries: &[Entry], out: &mut String) {
+    let is_table = |entry: &&Entry| matches!(entry.node.value, Value::Table(_));
+    if entries.is_empty() || !entries.iter().all(|entry| is_table(&entry)) {
+        let _ = writeln!(out, "\n[{path}]");
+        for entry in entries.iter().filter(|entry| !is_table(entry)) {
+            let _ = writeln!(out, "{} = {}", KeyText(&entry.key), entry.node.value);
+        }
+    }
+    for entry in entries {
+        if let Value::Table(below) = &entry.node.value {
+            table(&format!("{path}.{}", KeyText(&entry.key)), below, out);
+        }
+    }
 }
 
 /// Every key of the table with its value in this spec, defaults included; None where the spec has nothing to say.
@@ -202,7 +220,7 @@ fn ready_on(ready_on: &ReadyOn) -> Value {
 }
 
 /// The largest unit that loses nothing; `Bytes` itself is shown rounded, for tables.
-fn exact(Bytes(bytes): Bytes) -> String {
+pub(super) fn exact(Bytes(bytes): Bytes) -> String {
     if bytes == 0 {
         return "0".to_owned();
     }
