@@ -2,7 +2,8 @@
 //! Owns: the doors. `tests/fuzz` has the fuzzer's programs, and what it began with; a test here reads all of that again.
 //! Never: part of a build that is installed.
 
-use crate::config::{self, Authority, Context, Source};
+use crate::config::ecosystem::{Found, Ground, Tool, text};
+use crate::config::{self, Authority, Context, File, Source};
 use crate::core::event::Event;
 use crate::core::{Runtime, World};
 use crate::daemon::fuzz as daemon;
@@ -21,6 +22,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 pub const TARGETS: &[Target] = &[
     ("config", config),
+    ("ecosystem", ecosystem),
     ("selectors", selectors),
     ("holder_protocol", holder_protocol),
     ("notify", notify),
@@ -30,12 +32,8 @@ pub const TARGETS: &[Target] = &[
     ("kernel_files", kernel_files),
 ];
 
-/// A file that somebody wrote: TOML to specs, and back to the same.
-pub fn config(data: &[u8]) {
-    let Ok(source) = Source::from_bytes("fuzz.toml", data.to_vec()) else { return };
-    let (_, errors) = config::parse_settings(&source);
-    drop(errors.map(|errors| errors.to_string()));
-    let context = Context {
+fn context() -> Context<'static> {
+    Context {
         authority: Authority::Root,
         default_user: Some("nobody"),
         base_dir: "/srv",
@@ -44,7 +42,15 @@ pub fn config(data: &[u8]) {
         profile: None,
         lookup: &|name| Some(format!("/usr/bin/{name}")),
         is_file: &|_| true,
-    };
+    }
+}
+
+/// A file that somebody wrote: TOML to specs, and back to the same.
+pub fn config(data: &[u8]) {
+    let Ok(source) = Source::from_bytes("fuzz.toml", data.to_vec()) else { return };
+    let (_, errors) = config::parse_settings(&source);
+    drop(errors.map(|errors| errors.to_string()));
+    let context = context();
     match config::load(source, &context) {
         Ok(specs) => {
             for spec in specs {
@@ -54,6 +60,45 @@ pub fn config(data: &[u8]) {
             }
         }
         Err(errors) => assert!(!errors.to_string().is_empty()),
+    }
+}
+
+/// A config of PM2's or FinalPM's: JSON or YAML to specs, and as TOML to the same.
+pub fn ecosystem(data: &[u8]) {
+    let Ok(source) = Source::from_bytes("fuzz.json", data.to_vec()) else { return };
+    let Ok(value) = text::json(&source).or_else(|_| text::yaml(&source)) else { return };
+    drop(config::ecosystem::dump::ecosystem(&value, "/root/.pm2"));
+    let environment = [("HOME_OF_IT".to_owned(), "x".to_owned())].into();
+    let ground = Ground {
+        file: "fuzz.json",
+        here: "/srv",
+        beside: "/srv",
+        home: "/root",
+        cpus: 4,
+        profile: None,
+        environment: &environment,
+        look: &|path| if path.ends_with("/srv") { Found::Directory } else { Found::NodeText },
+        program: &|name| Some(format!("/usr/bin/{name}")),
+    };
+    for tool in [Tool::Pm2, Tool::FinalPm] {
+        let imported = match config::ecosystem::import(tool, &value, &ground) {
+            Ok(imported) => imported,
+            Err(errors) => {
+                assert!(!errors.to_string().is_empty());
+                continue;
+            }
+        };
+        let toml: String = imported.apps.iter().map(|app| config::write::app_toml(&app.raw) + "\n").collect();
+        let apps = imported.apps.iter().map(|app| app.raw.clone()).collect();
+        let file = File { source: Source::new("fuzz.json", ""), apps };
+        let context = context();
+        match config::resolve_file(&file, &context) {
+            Ok(specs) => {
+                let again = config::load(Source::new("again.toml", toml.clone()), &context);
+                assert_eq!(again.as_deref(), Ok(&specs[..]), "{toml}");
+            }
+            Err(errors) => assert!(!imported.in_its_words(errors, "fuzz.json").to_string().is_empty()),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Errors(pub Vec<ConfigError>);
 pub struct ConfigError {
     /// None for what stands in no file: a flag, a value that came over D-Bus.
     pub place: Option<Place>,
-    /// The app, as far as it is known; shown only where there is no place.
+    /// The app, as far as it is known; shown only where there is no line.
     pub app: Option<String>,
     /// The key's path, `memory_max` or `env.PORT`.
     pub key: Option<String>,
@@ -133,7 +133,10 @@ impl fmt::Display for ConfigError {
         let mut head = String::new();
         match &self.place {
             Some(Place { file, at: Some((line, column)), .. }) => head += &format!("{file}:{line}:{column}: "),
-            Some(Place { file, at: None, .. }) => head += &format!("{file}: "),
+            Some(Place { file, at: None, .. }) => {
+                head += &format!("{file}: ");
+                head.extend(self.app.iter().map(|app| format!("{app}: ")));
+            }
             None => head.extend(self.app.iter().map(|app| format!("{app}: "))),
         }
         head.extend(self.key.iter().map(|key| format!("`{key}`: ")));

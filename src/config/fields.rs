@@ -13,6 +13,7 @@ use crate::model::ids::{APP_NAME_MAX, AppName, BadName};
 use crate::model::quantity::{BadQuantity, Bytes, CpuPercent, Surge, parse_span};
 use crate::model::request::INSTANCES_MAX;
 use crate::model::signal::Signal;
+use crate::model::spec::INSTANCE_VAR;
 
 pub(super) fn fail<T>(problem: impl Into<String>, mend: impl Into<String>) -> Read<T> {
     Err(vec![Fault::new(None, problem, mend)])
@@ -273,6 +274,18 @@ pub const RESERVED: [&str; 8] = [
     "LISTEN_PID",
     "LISTEN_FDNAMES",
 ];
+
+/// The name of a variable that stead sets for each instance.
+pub(super) fn variable(key: &Key, node: &Node) -> Read<String> {
+    let name = text(key, node)?;
+    if name.contains('=') || name.contains(char::is_whitespace) {
+        return fail(format!("{} is not the name of a variable", quoted(&name)), "write it as in \"WORKER_NUMBER\"");
+    }
+    match RESERVED.contains(&name.as_str()) && name != INSTANCE_VAR {
+        true => fail(format!("stead sets {} itself, to something else", quoted(&name)), "use another name"),
+        false => Ok(name),
+    }
+}
 
 /// Variables. No message repeats a value.
 pub(super) fn env(_: &Key, node: &Node) -> Read<BTreeMap<String, String>> {

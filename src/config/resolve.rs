@@ -193,6 +193,8 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
     let namespace = r.read("namespace", f::name);
     let env_file = r.read("env_file", f::path(base));
     let pid_file = r.read("pid_file", f::path(base));
+    let instance_var = r.read("instance_var", f::variable);
+    let increment_var = r.read("increment_var", f::variable);
     let instances = r.read("instances", f::instances(ctx.cpus));
     let max_surge = r.read("max_surge", f::surge);
     let replace = r.read("replace", f::choice(REPLACE));
@@ -245,6 +247,8 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
         env,
         env_file,
         pid_file,
+        instance_var: instance_var.unwrap_or_default(),
+        increment_var,
         identity,
         limits,
         process,

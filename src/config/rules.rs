@@ -57,6 +57,19 @@ pub(super) fn check_together(r: &mut Reader<'_>, spec: &AppSpec) {
             "\"message\" is for node and bun; use \"notify\" or \"listen\"",
         );
     }
+    if spec.env.contains_key(&spec.instance_var) {
+        let problem = format!("{} is set in `env`, too", spec.instance_var);
+        r.fault("instance_var", problem, "leave one of the two out");
+    }
+    if let Some(name) = &spec.increment_var {
+        if *name == spec.instance_var {
+            let problem = format!("{name} holds the number of the instance already (`instance_var`)");
+            r.fault("increment_var", problem, "leave it out");
+        } else if spec.env.get(name).is_some_and(|first| first.parse::<i64>().is_err()) {
+            let problem = format!("{name} is no whole number in `env`, so nothing can be added to it");
+            r.fault("increment_var", problem, "give it a number to begin with, as \"3000\"");
+        }
+    }
     listen::check_readiness(r, spec);
     check_sandbox(r, spec);
     let log = &spec.log;

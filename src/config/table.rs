@@ -97,6 +97,21 @@ pub static SECTIONS: &[Section] = &[
                  instances its name gets their numbers: `api-0.pid`, `api-1.pid`.",
             ),
             key(
+                "instance_var",
+                Kind::Text,
+                Text("NODE_APP_INSTANCE"),
+                "The variable that holds the number of the instance, from 0",
+                "",
+            ),
+            key(
+                "increment_var",
+                Kind::Text,
+                Unset,
+                "A variable that is a number, to which that of the instance is added",
+                "`PORT`, with `PORT = \"3000\"` in `env`, is 3000 for the first instance and 3001 for the second. One that is \
+                 not set counts from 0.",
+            ),
+            key(
                 "profile",
                 Kind::Profiles,
                 Unset,
@@ -155,12 +170,12 @@ pub static SECTIONS: &[Section] = &[
             ),
             key(
                 "replace",
-                Kind::Choice(&["auto", "new-first", "old-first"]),
+                Kind::Choice(&["auto", "new-first", "old-first", "by-port"]),
                 Text("auto"),
                 "What comes first in a restart: the new instance, or the end of the old one",
                 "`new-first` touches nothing that runs before its replacement is ready. `old-first` is for what can \
                  run only once: queue workers, holders of locks. `auto` is new-first wherever that is possible, and \
-                  says where not.",
+                 says where not; `by-port` is that for an app that listens on a port, and old-first for any other.",
             ),
             key(
                 "share_ports",

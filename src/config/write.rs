@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::command::shown_for;
 use super::keys::{self, Key};
-use super::raw::{KeyText, Value};
+use super::raw::{Entry, KeyText, RawApp, Value};
 use super::resolve::default_stop_signal;
 use super::rlimit;
 use super::sandbox::{PROTECT_HOME, PROTECT_SYSTEM, SECCOMP};
@@ -14,8 +14,12 @@ use crate::model::quantity::{Bytes, format_span};
 use crate::model::spec::{AppSpec, Balance, LogFormat, ReadyOn, Replace, Restart, StopScope};
 
 /// The words of `replace`, of `restart` and so on: one list for reading and writing.
-pub(super) const REPLACE: &[(&str, Replace)] =
-    &[("auto", Replace::Auto), ("new-first", Replace::NewFirst), ("old-first", Replace::OldFirst)];
+pub(super) const REPLACE: &[(&str, Replace)] = &[
+    ("auto", Replace::Auto),
+    ("new-first", Replace::NewFirst),
+    ("old-first", Replace::OldFirst),
+    ("by-port", Replace::ByPort),
+];
 pub(super) const BALANCE: &[(&str, Balance)] =
     &[("round-robin", Balance::RoundRobin), ("hash", Balance::Hash), ("off", Balance::Off)];
 pub(super) const RESTART: &[(&str, Restart)] =
@@ -41,19 +45,37 @@ pub fn to_raw(spec: &AppSpec) -> Vec<(String, Value)> {
 
 /// The same as a file's text.
 pub fn to_toml(spec: &AppSpec) -> String {
+    app_toml(&RawApp::new(to_raw(spec)))
+}
+
+/// The text of one app, which reads as the same raw app.
+pub fn app_toml(app: &RawApp) -> String {
     let mut text = "[[app]]\n".to_owned();
     let mut tables = String::new();
-    for (key, value) in to_raw(spec) {
-        // Writing to a String cannot fail. Tables have headers of their own, which must stand after all plain keys.
-        let _ = match &value {
-            Value::Table(entries) => {
-                let _ = writeln!(tables, "\n[app.{key}]");
-                entries.iter().try_for_each(|entry| writeln!(tables, "{} = {}", KeyText(&entry.key), entry.node.value))
-            }
-            value => writeln!(text, "{key} = {value}"),
-        };
+    for entry in &app.entries {
+        match &entry.node.value {
+            Value::Table(entries) => table(&format!("app.{}", KeyText(&entry.key)), entries, &mut tables),
+            // Writing to a String cannot fail.
+            value => drop(writeln!(text, "{} = {value}", KeyText(&entry.key))),
+        }
     }
     text + &tables
+}
+
+/// Tables have headers of their own, which must stand after all plain keys. One that holds tables only needs none.
+fn table(path: &str, entries: &[Entry], out: &mut String) {
+    let is_table = |entry: &&Entry| matches!(entry.node.value, Value::Table(_));
+    if entries.is_empty() || !entries.iter().all(|entry| is_table(&entry)) {
+        let _ = writeln!(out, "\n[{path}]");
+        for entry in entries.iter().filter(|entry| !is_table(entry)) {
+            let _ = writeln!(out, "{} = {}", KeyText(&entry.key), entry.node.value);
+        }
+    }
+    for entry in entries {
+        if let Value::Table(below) = &entry.node.value {
+            table(&format!("{path}.{}", KeyText(&entry.key)), below, out);
+        }
+    }
 }
 
 /// Every key of the table with its value in this spec, defaults included; None where the spec has nothing to say.
@@ -119,6 +141,8 @@ fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
             .then(|| Value::table(spec.env.iter().map(|(name, value)| (name.clone(), value.clone().into())))),
         "env_file" => text(&spec.env_file),
         "pid_file" => text(&spec.pid_file),
+        "instance_var" => Some(spec.instance_var.clone().into()),
+        "increment_var" => text(&spec.increment_var),
         "user" => Some(spec.identity.user.clone().into()),
         "group" => text(&spec.identity.group),
         // An empty list takes all supplementary groups away; none at all leaves the user's.
@@ -197,7 +221,7 @@ fn ready_on(ready_on: &ReadyOn) -> Value {
 }
 
 /// The largest unit that loses nothing; `Bytes` itself is shown rounded, for tables.
-fn exact(Bytes(bytes): Bytes) -> String {
+pub(super) fn exact(Bytes(bytes): Bytes) -> String {
     if bytes == 0 {
         return "0".to_owned();
     }

@@ -72,18 +72,21 @@ pub fn admit(app: &mut App, turn: &mut Turn<'_>) {
 }
 
 /// The order in which `spec` would replace what is alive in this slot. `Replace::Auto` means new-first wherever that can
-/// work.
+/// work, `Replace::ByPort` the same of an app that listens.
 pub fn plan_order(app: &App, instance: &Instance, spec: &AppSpec) -> Order {
     match spec.replace {
         Replace::NewFirst => return Order::NewFirst,
         Replace::OldFirst => return Order::OldFirst { why: None },
-        Replace::Auto => {}
+        Replace::Auto | Replace::ByPort => {}
     }
     let mut why = None;
+    let mut procs = app.runtime.slots.values().flat_map(|i| &i.procs);
     if !spec.share_ports {
         why = Some("share_ports is off".to_owned());
-    } else if app.runtime.slots.values().flat_map(|i| &i.procs).any(|p| p.listens) {
+    } else if procs.clone().any(|p| p.listens) {
         why = Some("it listens on a port that two runs cannot share on this host".to_owned());
+    } else if spec.replace == Replace::ByPort && spec.listen.is_empty() && !procs.any(|p| p.serves) {
+        why = Some("it listens on no port, so the old and the new one would do the same work at once".to_owned());
     } else {
         let users = instance.procs.iter().filter(|p| p.is_alive()).map(|p| &app.spec(p.revision).identity.user);
         if let Some(user) = users.into_iter().find(|user| **user != spec.identity.user) {
@@ -119,7 +122,7 @@ fn gate(app: &App, slot: u32, run: Run) -> Gate {
 /// user only share a port, so none may be there when the first of a new user starts; but one that stays is not waited
 /// for.
 fn strangers<'a>(app: &'a App, spec: &'a AppSpec) -> impl Iterator<Item = bool> + 'a {
-    let shares = spec.replace == Replace::Auto && spec.share_ports;
+    let shares = matches!(spec.replace, Replace::Auto | Replace::ByPort) && spec.share_ports;
     let slots = app.runtime.slots.values().filter(move |_| shares);
     slots.flat_map(move |instance| {
         let is_stranger = |p: &&Proc| p.is_alive() && app.spec(p.revision).identity.user != spec.identity.user;

@@ -137,7 +137,7 @@ impl App {
         let instance = self.runtime.slots.make(slot);
         instance.rest = Rest::No;
         let state = State::Queued { not_before };
-        instance.procs.push(Proc { run, revision, purpose, listens: false, state });
+        instance.procs.push(Proc { run, revision, purpose, listens: false, serves: false, state });
         run
     }
 

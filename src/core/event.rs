@@ -16,11 +16,13 @@ pub enum Event {
     /// the daemon's own death, for a proc that was never started.
     SpawnFailed { proc: ProcId, why: String },
     /// What `ready_on` asks for was seen. May overtake `Spawned`, and may come late: after `Exited` or `Gone` it says
-    /// nothing, as do the others that do not come from the holder (`Listens`, `OverMemory`, `Drained`).
+    /// nothing, as do the others that do not come from the holder (`Listens`, `Serves`, `OverMemory`, `Drained`).
     Ready { proc: ProcId },
     /// The proc listens on a stream port that cannot be shared with a second proc on this host, so it can only be
     /// replaced old-first. Told once, at any time.
     Listens { proc: ProcId },
+    /// The proc listens on a stream port that a second proc can share. Told at least once, at any time.
+    Serves { proc: ProcId },
     /// The main process is dead; others of its cgroup may live. They are killed without being asked for.
     Exited { proc: ProcId, exit: Exit, oom: bool },
     /// The cgroup is empty and removed. The last event of a proc.

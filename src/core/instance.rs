@@ -43,6 +43,9 @@ pub struct Proc {
     pub purpose: Purpose,
     /// It told that it listens on a port it cannot share.
     pub listens: bool,
+    /// It told that it listens on a port that others can share.
+    #[serde(default)]
+    pub serves: bool,
     pub state: State,
 }
 

@@ -24,7 +24,7 @@ pub struct PlanLine {
 #[serde(rename_all = "kebab-case")]
 pub enum PlanAction {
     Start,
-    /// `order` is never `Auto`; `why` says what made it old-first, if nobody asked for that.
+    /// `order` is `NewFirst` or `OldFirst`; `why` says what made it old-first, if nobody asked for that.
     Roll {
         from: Revision,
         order: Replace,

@@ -93,6 +93,7 @@ impl World {
             | Event::SpawnFailed { ref proc, .. }
             | Event::Ready { ref proc }
             | Event::Listens { ref proc }
+            | Event::Serves { ref proc }
             | Event::Exited { ref proc, .. }
             | Event::Gone { ref proc }
             | Event::OverMemory { ref proc }
@@ -248,6 +249,11 @@ fn take_fact(apps: &mut Apps, proc: &ProcId, event: Event, turn: &mut Turn<'_>) 
                 proc.listens = true;
             }
         }
+        Event::Serves { .. } => {
+            if let Some(proc) = app.runtime.slots.get_mut(&slot).and_then(|i| i.get_mut(run)) {
+                proc.serves = true;
+            }
+        }
         Event::OverMemory { .. } => replace_for_memory(app, slot, proc, turn),
         // They name no proc; `step` has taken them.
         Event::Request { .. } | Event::Deadline => {}
@@ -273,8 +279,8 @@ fn replace_for_memory(app: &mut App, slot: u32, proc: &ProcId, turn: &mut Turn<'
 /// arrive after `Gone`; its birth and its death may not.
 fn take_stray(proc: &ProcId, event: &Event, turn: &mut Turn<'_>) {
     let name = match event {
-        Event::Ready { .. } | Event::Listens { .. } | Event::OverMemory { .. } | Event::Drained { .. } => return,
-        Event::Request { .. } | Event::Deadline => return,
+        Event::Ready { .. } | Event::Listens { .. } | Event::Serves { .. } => return,
+        Event::OverMemory { .. } | Event::Drained { .. } | Event::Request { .. } | Event::Deadline => return,
         Event::Spawned { .. } => "Spawned",
         Event::SpawnFailed { .. } => "SpawnFailed",
         Event::Exited { .. } => "Exited",

@@ -406,10 +406,12 @@ impl Driver {
 
 fn notes(app: &AppView, listens: bool) -> Vec<String> {
     match app.spec.replace {
-        Replace::Auto if listens => {
+        Replace::Auto | Replace::ByPort if listens => {
             vec!["it listens on a port, so it is replaced old-first: two cannot share a port on this host".to_owned()]
         }
-        Replace::Auto if !app.spec.share_ports => vec!["`share_ports` is off, so it is replaced old-first".to_owned()],
+        Replace::Auto | Replace::ByPort if !app.spec.share_ports => {
+            vec!["`share_ports` is off, so it is replaced old-first".to_owned()]
+        }
         _ => Vec::new(),
     }
 }

@@ -40,9 +40,15 @@ pub fn compose(
     env.extend(spec.env.iter().map(|(k, v)| (k.as_str(), v.as_str())));
     let slot = instance.slot.to_string();
     let shown = instance.to_string();
+    let counted = spec.increment_var.as_deref().map(|name| {
+        // Not a number can it be in an `env_file` only, which is read after the spec was checked.
+        let first = env.get(name).and_then(|value| value.parse::<i64>().ok()).unwrap_or(0);
+        (name, first.saturating_add(instance.slot.0.into()).to_string())
+    });
+    env.extend(counted.iter().map(|(name, value)| (*name, value.as_str())));
     env.insert("STEAD_APP", instance.app.as_str());
     env.insert("STEAD_INSTANCE", &shown);
-    env.insert("NODE_APP_INSTANCE", &slot);
+    env.insert(&spec.instance_var, &slot);
     env.extend(extra.iter().map(|(k, v)| (*k, v.as_str())));
     env.iter().map(|(k, v)| format!("{k}={v}")).collect()
 }

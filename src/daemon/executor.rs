@@ -67,6 +67,8 @@ pub(super) struct Live {
     pub ready: bool,
     /// It listens on a port that two runs cannot share on this host.
     pub listens: bool,
+    /// The core knows that it listens on one that they can.
+    pub serves: bool,
     /// What it listens on, as the kernel told of it.
     pub sockets: Vec<Socket>,
     /// What a person should know of its ports.
@@ -102,6 +104,7 @@ impl Live {
             started: clock::mono(),
             ready: false,
             listens: false,
+            serves: false,
             sockets: Vec::new(),
             remarks: Vec::new(),
             leaving: false,

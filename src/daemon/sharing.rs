@@ -233,9 +233,15 @@ impl Executor {
     }
 
     fn listened(&mut self, run: Run, queue: &mut VecDeque<Event>) {
-        let Some(live) = self.runs.get(&run) else { return };
+        let Some(live) = self.runs.get_mut(&run) else { return };
         let ports = live.heard_ports();
-        if !ports.is_empty() && self.watch.heard(run, &ports, clock::mono()) {
+        if ports.is_empty() {
+            return;
+        }
+        if !std::mem::replace(&mut live.serves, true) {
+            queue.push_back(Event::Serves { proc: live.proc.clone() });
+        }
+        if self.watch.heard(run, &ports, clock::mono()) {
             self.ready(run, queue);
         }
     }

@@ -26,6 +26,12 @@ pub struct AppSpec {
     /// Absolute; written as the app's user. With several instances, their numbers are put before its extension.
     #[serde(default)]
     pub pid_file: Option<String>,
+    /// The variable that holds the instance's number.
+    #[serde(default = "instance_var")]
+    pub instance_var: String,
+    /// A variable that is a number, to which the instance's is added.
+    #[serde(default)]
+    pub increment_var: Option<String>,
     pub identity: Identity,
     pub limits: Limits,
     pub process: ProcessSettings,
@@ -118,6 +124,8 @@ pub enum Replace {
     OldFirst,
     /// New-first, unless stead knows that it cannot be: then old-first, and says so.
     Auto,
+    /// As `Auto` while the app listens on a port; old-first while it does not.
+    ByPort,
 }
 
 /// Which instance gets a connection.
@@ -191,7 +199,15 @@ pub struct LogSettings {
     pub max_total: Bytes,
 }
 
+/// As PM2 calls it, and what looks for it.
+pub const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
+
 /// For what was saved before there was the key.
+fn instance_var() -> String {
+    INSTANCE_VAR.to_owned()
+}
+
+/// The same.
 fn yes() -> bool {
     true
 }

@@ -328,7 +328,7 @@ fn a_wrong_type_or_unit_is_shown_where_it_stands() {
         |         ^^ use octal digits in quotes, as "022"
     web.toml:7:11: `replace`: unknown value "newfirst"
       7 | replace = "newfirst"
-        |           ^^^^^^^^^^ use one of "auto", "new-first", "old-first"
+        |           ^^^^^^^^^^ use one of "auto", "new-first", "old-first", "by-port"
     web.toml:8:8: `args`: cannot be text
       8 | args = "-v"
         |        ^^^^ use a list of texts
@@ -599,7 +599,7 @@ fn a_spec_written_and_read_elsewhere_is_the_same_spec() {
 fn every_key_of_the_table_is_written_where_it_says_something() {
     let spec = app(
         "name = \"a\"\nnamespace = \"web\"\nrun = \"server.js\"\nargs = [\"x\"]\ninterpreter_args = [\"-r\", \"y\"]\n\
-         shown = \"s\"\ncwd = \"/\"\nenv_file = \".env\"\npid_file = \"a.pid\"\nuser = \"u\"\ngroup = \"g\"\ngroups = [\"h\"]\n\
+         shown = \"s\"\ncwd = \"/\"\nenv_file = \".env\"\npid_file = \"a.pid\"\ninstance_var = \"N\"\nincrement_var = \"A\"\nuser = \"u\"\ngroup = \"g\"\ngroups = [\"h\"]\n\
          capabilities = [\"kill\"]\nno_new_privs = false\ninstances = 2\nmax_surge = 2\nreplace = \"new-first\"\n\
          share_ports = false\nbalance = \"hash\"\nlisten = [\"80\"]\nready_on = \"message\"\nstart_timeout = \"1s\"\ndrain_timeout = \"1s\"\n\
          stop_signal = \"HUP\"\nstop_timeout = \"1s\"\nstop_scope = \"all\"\nrestart = \"never\"\n\
@@ -614,6 +614,32 @@ fn every_key_of_the_table_is_written_where_it_says_something() {
     let known: Vec<_> = keys::all().map(|key| key.name).filter(|name| *name != "profile").collect();
     assert_eq!(written, known);
     comes_back(&spec);
+}
+
+#[test]
+fn the_variables_of_an_instance_are_names_that_nothing_else_has() {
+    let spec = app("run = \"server.js\"\nincrement_var = \"PORT\"\nenv = { PORT = 3000 }");
+    assert_eq!((spec.instance_var.as_str(), spec.increment_var.as_deref()), ("NODE_APP_INSTANCE", Some("PORT")));
+    let wrong = "[[app]]\nname = \"a\"\nrun = \"server.js\"\ninstance_var = \"N\"\nincrement_var = \"P\"\nenv = { N = \"1\", P = \"x\" }\n\
+                 [[app]]\nname = \"b\"\nrun = \"server.js\"\ninstance_var = \"STEAD_APP\"\nincrement_var = \"A=B\"\n\
+                 [[app]]\nname = \"c\"\nrun = \"server.js\"\nincrement_var = \"NODE_APP_INSTANCE\"\n";
+    assert_snapshot!(errors(wrong), @r#"
+    web.toml:4:16: `instance_var`: N is set in `env`, too
+      4 | instance_var = "N"
+        |                ^^^ leave one of the two out
+    web.toml:5:17: `increment_var`: P is no whole number in `env`, so nothing can be added to it
+      5 | increment_var = "P"
+        |                 ^^^ give it a number to begin with, as "3000"
+    web.toml:10:16: `instance_var`: stead sets "STEAD_APP" itself, to something else
+      10 | instance_var = "STEAD_APP"
+         |                ^^^^^^^^^^^ use another name
+    web.toml:11:17: `increment_var`: "A=B" is not the name of a variable
+      11 | increment_var = "A=B"
+         |                 ^^^^^ write it as in "WORKER_NUMBER"
+    web.toml:15:17: `increment_var`: NODE_APP_INSTANCE holds the number of the instance already (`instance_var`)
+      15 | increment_var = "NODE_APP_INSTANCE"
+         |                 ^^^^^^^^^^^^^^^^^^^ leave it out
+    "#);
 }
 
 #[test]

@@ -41,6 +41,7 @@ enum Op {
         code: u8,
     },
     Listens(u8),
+    Serves(u8),
     OverMemory(u8),
     Pass(u8),
     /// The daemon dies after a save, before it acted on what the next event made of it.
@@ -59,6 +60,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => any::<u8>().prop_map(Op::Ready),
         3 => (any::<u8>(), any::<u8>()).prop_map(|(whom, code)| Op::Crash { whom, code }),
         1 => any::<u8>().prop_map(Op::Listens),
+        1 => any::<u8>().prop_map(Op::Serves),
         1 => any::<u8>().prop_map(Op::OverMemory),
         5 => any::<u8>().prop_map(Op::Pass),
         1 => Just(Op::DieBeforeActing),
@@ -139,7 +141,9 @@ fn loaded(world: &World) -> World {
 
 fn app_spec(app: u8, variant: u8, instances: u8) -> AppSpec {
     let mut spec = spec(["auto", "fresh", "stale"][app as usize]);
-    spec.replace = [Replace::Auto, Replace::NewFirst, Replace::OldFirst][app as usize];
+    // The first app changes its mind.
+    let by_mood = if variant.is_multiple_of(2) { Replace::Auto } else { Replace::ByPort };
+    spec.replace = [by_mood, Replace::NewFirst, Replace::OldFirst][app as usize];
     spec.restart = [Restart::Always, Restart::Always, Restart::OnFailure][app as usize];
     spec.max_restarts = 4;
     spec.cwd = format!("/{variant}");
@@ -403,6 +407,11 @@ impl Machine {
             Op::Listens(n) => {
                 if let Some(proc) = self.nth(n, |body| body != Body::Starting) {
                     self.step(Event::Listens { proc });
+                }
+            }
+            Op::Serves(n) => {
+                if let Some(proc) = self.nth(n, |body| body != Body::Starting) {
+                    self.step(Event::Serves { proc });
                 }
             }
             Op::OverMemory(n) => {

@@ -500,6 +500,34 @@ fn a_changed_user_is_replaced_old_first_by_itself() {
 }
 
 #[test]
+fn by_port_an_app_that_listens_is_replaced_new_first_and_any_other_old_first() {
+    let mut t = Scenario::app("worker").instances(2).with(|s| s.replace = Replace::ByPort).up();
+    let job = t.restart("worker");
+    t.expect(["SIGTERM worker/0@1"]).exits("worker/0@1", 0).ready("worker/0@3").exits("worker/1@2", 0);
+    t.ready("worker/1@4");
+    let note = "worker is replaced old-first: it listens on no port, so the old and the new one would do the same work at once";
+    assert_eq!(t.outcome(job).notes, [note]);
+    t.expect(["spawn worker/0@3 r1", "SIGTERM worker/1@2", "spawn worker/1@4 r1"]);
+    t.event(Event::Serves { proc: proc("worker/1@4") }).daemon_dies();
+    t.restart("worker");
+    t.expect(["spawn worker/0@5 r1"]);
+}
+
+#[test]
+fn by_port_an_app_that_is_given_its_sockets_listens() {
+    let listen = vec![stead::model::listen::Listen::parse("8080").unwrap()];
+    let mut t = Scenario::app("web").with(|s| (s.replace, s.listen) = (Replace::ByPort, listen)).up();
+    t.restart("web");
+    t.expect(["spawn web/0@2 r1"]);
+}
+
+#[test]
+fn by_port_a_crash_is_followed_by_the_next_run_and_nothing_waits() {
+    let mut t = Scenario::app("worker").with(|s| s.replace = Replace::ByPort).up();
+    t.exits("worker/0@1", 1).expect(["spawn worker/0@2 r1"]);
+}
+
+#[test]
 fn new_first_is_obeyed_when_a_person_asked_for_it() {
     let mut t = Scenario::app("web").with(|s| s.replace = Replace::NewFirst).up();
     t.event(Event::Listens { proc: proc("web/0@1") });

@@ -35,6 +35,8 @@ pub fn spec(name: &str) -> AppSpec {
         env: Default::default(),
         env_file: None,
         pid_file: None,
+        instance_var: INSTANCE_VAR.into(),
+        increment_var: None,
         identity: Identity { user: "app".into(), group: None, groups: None },
         limits: Limits::default(),
         process: ProcessSettings {
