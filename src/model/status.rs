@@ -1,11 +1,12 @@
 //! What stead says of an instance: the one shape behind `list`, `show`, JSON and D-Bus.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::exit::{Exit, LastExit};
+use super::exit::{Exit, LastExit, Reason};
 use super::ids::{Id, InstanceId, ProcId, Revision};
 use super::selector::Generation;
 use super::spec::AppSpec;
@@ -65,6 +66,8 @@ pub struct InstanceView {
     pub procs: Vec<ProcView>,
     /// Restarts that stead did by itself since the last `reset`.
     pub restarts: u64,
+    /// By what they followed: fewer than `restarts` where an earlier version has counted.
+    pub restart_reasons: BTreeMap<Reason, u64>,
     pub last_exit: Option<LastExit>,
     /// A newer revision is deployed than the one that runs.
     pub outdated: bool,
