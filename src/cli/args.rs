@@ -72,6 +72,10 @@ pub enum Verb {
     /// Show everything about an app
     #[command(after_help = SELECTORS, aliases = ["describe", "desc", "info"])]
     Show(Show),
+    /// Show figures of all instances, for Prometheus and its like
+    ///
+    /// What stead serves over HTTP where `metrics_socket` or `metrics_listen` of stead.toml says so.
+    Metrics(Metrics),
     /// Show what apps write
     #[command(after_help = SELECTORS, alias = "log")]
     Logs(Logs),
@@ -196,6 +200,20 @@ pub struct Json {
     /// For programs
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Metrics {
+    /// text: Prometheus' older format, which node_exporter reads from files and promtool checks
+    #[arg(long, value_enum, default_value_t = Exposed::Openmetrics, value_name = "FORMAT")]
+    pub format: Exposed,
+}
+
+/// `--format` of `metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Exposed {
+    Openmetrics,
+    Text,
 }
 
 #[derive(Debug, Args)]

@@ -143,6 +143,25 @@ impl Measure {
     }
 }
 
+/// In which words machines are told of figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsFormat {
+    OpenMetrics,
+    /// The text format of Prometheus, which is older: what node_exporter reads from files, and promtool checks.
+    Text,
+}
+
+impl MetricsFormat {
+    pub const ALL: [Self; 2] = [Self::OpenMetrics, Self::Text];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "openmetrics",
+            Self::Text => "text",
+        }
+    }
+}
+
 /// How the latest run ended, in the terms of `list --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitStatus {

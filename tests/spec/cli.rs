@@ -328,6 +328,7 @@ fn help_fits_a_screen() {
       scale      Change how many instances an app has
       list       Show what runs [aliases: ls, status]
       show       Show everything about an app
+      metrics    Show figures of all instances, for Prometheus and its like
       logs       Show what apps write
       flush      Empty log files
       reset      Set counters and back-off to zero; what is errored becomes stopped

@@ -14,6 +14,7 @@ mod kept_alive;
 mod limits;
 mod load;
 mod logging;
+mod metrics;
 mod passed;
 mod ports;
 mod readiness;

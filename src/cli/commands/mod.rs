@@ -9,6 +9,7 @@ mod help;
 mod init;
 mod list;
 mod logs;
+mod metrics;
 mod plan;
 mod save;
 mod scale;
@@ -43,6 +44,7 @@ pub async fn run(session: &Session, verb: Verb) -> Result {
         Verb::Scale(args) => scale::run(session, &args).await,
         Verb::List(args) => list::run(session, &args).await,
         Verb::Show(args) => show::run(session, &args).await,
+        Verb::Metrics(args) => metrics::run(session, &args).await,
         Verb::Logs(args) => logs::run(session, &args).await,
         Verb::Flush(args) => flush::run(session, &args.selectors).await,
         Verb::Check(args) => check::run(session, args.file.as_deref()),
