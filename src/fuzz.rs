@@ -16,6 +16,7 @@ use crate::model::selector::Selector;
 use crate::model::spec::LogFormat;
 use crate::model::time::{Mono, Now, Wall};
 use crate::sys::fuzz as sys;
+use crate::web::fuzz as web;
 
 /// A door, and what its seeds are kept under.
 pub type Target = (&'static str, fn(&[u8]));
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("saved_state", saved_state),
     ("cri_lines", cri_lines),
     ("kernel_files", kernel_files),
+    ("http", http),
 ];
 
 fn context() -> Context<'static> {
@@ -100,6 +102,11 @@ pub fn ecosystem(data: &[u8]) {
             Err(errors) => assert!(!imported.in_its_words(errors, "fuzz.json").to_string().is_empty()),
         }
     }
+}
+
+/// What a client of the metrics sends.
+pub fn http(data: &[u8]) {
+    web::http(data);
 }
 
 /// What people type after a command.

@@ -14,3 +14,4 @@ pub mod logs;
 pub mod metrics;
 pub mod model;
 pub mod sys;
+pub mod web;

@@ -16,7 +16,7 @@ use crate::model::ids::{AppName, InstanceId, JobId};
 use crate::model::request::{Denied, InstanceOutcome, Outcome, Request};
 use crate::model::selector::Selector;
 use crate::model::spec::AppSpec;
-use crate::model::status::{InstanceDetail, InstanceStatus, Measure, Snapshot};
+use crate::model::status::{InstanceDetail, InstanceStatus, Measure, MetricsFormat, Snapshot};
 use crate::model::time::Wall;
 
 /// Who asks. Decides whom apps run as and which keys may be set.
@@ -227,6 +227,12 @@ pub enum Ask {
         asked: Asked,
         answer: oneshot::Sender<Result<Vec<AppDetail>, Refusal>>,
     },
+    /// Figures of all of them, as machines read them.
+    Metrics {
+        owners: Owners,
+        format: MetricsFormat,
+        answer: oneshot::Sender<String>,
+    },
     Logs {
         query: LogQuery,
         owners: Owners,
@@ -337,6 +343,10 @@ impl Handle {
 
     pub async fn show(&self, asked: Asked) -> Result<Vec<AppDetail>, Refusal> {
         self.ask(|answer| Ask::Show { asked, answer }).await?
+    }
+
+    pub async fn metrics(&self, owners: Owners, format: MetricsFormat) -> Result<String, Refusal> {
+        self.ask(|answer| Ask::Metrics { owners, format, answer }).await
     }
 
     /// The read end of a pipe on which the lines come, framed as `model::logframe` says; closed after the last.

@@ -11,7 +11,7 @@ use super::value;
 use crate::api::{File, LogQuery, RawApp};
 use crate::model::request::ScaleTo;
 use crate::model::selector::Selector;
-use crate::model::status::Measure;
+use crate::model::status::{Measure, MetricsFormat};
 use crate::model::time::Wall;
 
 /// How many past lines `FollowLogs` gives unless asked for a number: as many as PM2 shows.
@@ -79,6 +79,20 @@ pub(super) fn read_measure(options: Options) -> Result<Measure, Error> {
         Some(text) => all.into_iter().find(|measure| measure.as_str() == text).ok_or_else(|| {
             Error::argument(format!("bad option measure = \"{text}\": use \"nothing\", \"brief\" or \"full\""))
         }),
+    }
+}
+
+/// OpenMetrics unless the other is asked for.
+pub(super) fn read_format(options: Options) -> Result<MetricsFormat, Error> {
+    let mut options = Reader::new(options);
+    let text: Option<String> = options.take("format")?;
+    options.finish()?;
+    match text {
+        None => Ok(MetricsFormat::OpenMetrics),
+        Some(text) => MetricsFormat::ALL
+            .into_iter()
+            .find(|format| format.as_str() == text)
+            .ok_or_else(|| Error::argument(format!("bad option format = \"{text}\": use \"openmetrics\" or \"text\""))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The interfaces as files of the package describe them: `units/org.stead.Stead1.xml` is what the daemon answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -69,6 +69,7 @@ fn every_property_is_told_of_by_its_name() {
         status: Status::Stopped,
         procs: Vec::new(),
         restarts: 0,
+        restart_reasons: BTreeMap::new(),
         last_exit: None,
         outdated: false,
         due: None,

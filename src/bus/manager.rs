@@ -11,7 +11,9 @@ use zbus::object_server::SignalEmitter;
 use zbus::zvariant::{ObjectPath, OwnedFd, OwnedObjectPath, OwnedValue};
 use zbus::{Connection, interface};
 
-use super::arguments::{parse_named, parse_scale, parse_selectors, read_apps, read_file, read_measure, read_query};
+use super::arguments::{
+    parse_named, parse_scale, parse_selectors, read_apps, read_file, read_format, read_measure, read_query,
+};
 use super::begin::{Acting, begin, follow};
 use super::error::Error;
 use super::gate::{Call, Gate};
@@ -346,6 +348,19 @@ impl Manager {
         let asked = self.asked(Call { connection, header: &header }, parse_selectors(&selectors)?).await?;
         let list = self.gate.handle.list(asked, Measure::Full).await?;
         Ok(list.iter().filter(|row| row.pid.is_some()).map(|row| (row.instance.clone(), wire::stats(row))).collect())
+    }
+
+    /// Figures of every instance that the caller may see, and of stead itself, as machines read them. Option: format (s),
+    /// "openmetrics" or "text", which is Prometheus' older format.
+    async fn get_metrics(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<String, Error> {
+        let format = read_format(options)?;
+        let (_, owners) = self.gate.view(Call { connection, header: &header }, &[]).await?;
+        Ok(self.gate.handle.metrics(owners, format).await?)
     }
 
     /// Whole apps: settings, instances, and what there is to say of each. Values of environment variables are shown to

@@ -30,7 +30,7 @@ use super::wire::{self, InstanceRow};
 pub use super::wire::{AppDetail, Finding, FindingLevel, PlanLine};
 use super::{MANAGER, NAME, PRIVATE, ROOT, job, value};
 use crate::api::RawApp;
-use crate::model::status::{InstanceStatus, Measure};
+use crate::model::status::{InstanceStatus, Measure, MetricsFormat};
 use crate::model::time::Wall;
 
 /// Why the daemon did not do as it was asked.
@@ -238,6 +238,10 @@ impl Client {
         let options = Dict::from([("measure", measure.as_str().into())]);
         let rows: Vec<InstanceRow> = self.call("ListInstances", &(selectors, options)).await?;
         Ok(rows.into_iter().map(InstanceStatus::try_from).collect::<Result<_, _>>()?)
+    }
+
+    pub async fn metrics(&mut self, format: MetricsFormat) -> Result<String, ClientError> {
+        self.call("GetMetrics", &(Dict::from([("format", format.as_str().into())]),)).await
     }
 
     pub async fn show(&mut self, selectors: &[String]) -> Result<Vec<AppDetail>, ClientError> {

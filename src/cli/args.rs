@@ -87,6 +87,10 @@ pub enum Verb {
     /// What runs as one line of JSON, in the shape of PM2's
     #[command(hide = true)]
     Jlist,
+    /// Show figures of all instances, for Prometheus and its like
+    ///
+    /// What stead serves over HTTP where `metrics_socket` or `metrics_listen` of stead.toml says so.
+    Metrics(Metrics),
     /// Show what apps write
     #[command(after_help = SELECTORS, alias = "log")]
     Logs(Logs),
@@ -228,6 +232,20 @@ pub struct Json {
     /// For programs
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Metrics {
+    /// text: Prometheus' older format, which node_exporter reads from files and promtool checks
+    #[arg(long, value_enum, default_value_t = Exposed::Openmetrics, value_name = "FORMAT")]
+    pub format: Exposed,
+}
+
+/// `--format` of `metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Exposed {
+    Openmetrics,
+    Text,
 }
 
 #[derive(Debug, Args)]

@@ -3,13 +3,15 @@
 //! Never: reads a file. What is wrong is said; what is right in the same file counts, and the rest is as usual: a slip in
 //! a file must not keep a daemon from looking after its apps.
 
+use core::net::SocketAddr;
+
+use toml::de::DeTable;
+
 use super::error::{Errors, Fault, nearest};
 use super::parse::{entries, syntax_faults};
 use super::raw::Value;
 use super::source::Source;
 use crate::model::quantity::Bytes;
-
-use toml::de::DeTable;
 
 /// How much of something there may be at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +35,18 @@ impl Share {
 }
 
 /// What stead.toml says, or would.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// For the rotated files of all logs together; the whole is the file system that they are on.
     pub log_max_total: Share,
+    /// An absolute path that fits into a socket's address.
+    pub metrics_socket: Option<String>,
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { log_max_total: Share::Percent(10) }
+        Self { log_max_total: Share::Percent(10), metrics_socket: None, metrics_listen: None }
     }
 }
 
@@ -60,13 +65,30 @@ pub struct Setting {
 }
 
 /// Every key there is.
-pub static SETTINGS: [Setting; 1] = [Setting {
-    name: "log_max_total",
-    default: "\"10%\"",
-    help: "How much the rotated log files of all apps together may take",
-    doc: "Over it the oldest go first, whosever they are. A share is one of the file system that they are on.",
-    values: SHARE,
-}];
+pub static SETTINGS: [Setting; 3] = [
+    Setting {
+        name: "log_max_total",
+        default: "\"10%\"",
+        help: "How much the rotated log files of all apps together may take",
+        doc: "Over it the oldest go first, whosever they are. A share is one of the file system that they are on.",
+        values: SHARE,
+    },
+    Setting {
+        name: "metrics_socket",
+        default: "false",
+        help: "Where figures of all apps are served to machines, over HTTP on a socket of this host",
+        doc: "GET /metrics answers with OpenMetrics, or with Prometheus' text format if that is what is accepted. Root and \
+              the group stead may connect.",
+        values: SOCKET,
+    },
+    Setting {
+        name: "metrics_listen",
+        default: "false",
+        help: "The same on a TCP address, for a Prometheus that cannot reach a socket",
+        doc: "Whoever can connect to it sees all apps, without a password: not an address that others reach.",
+        values: ADDRESS,
+    },
+];
 
 /// The stead.toml that packages bring: every key with what is said of it, commented out with its default.
 pub fn template() -> String {
@@ -114,6 +136,21 @@ pub fn parse_settings(source: &Source) -> (Settings, Option<Errors>) {
             ("log_max_total", other) => {
                 fault(format!("must be a size, not {}", other.type_name()), &format!("give {SHARE}"));
             }
+            ("metrics_socket" | "metrics_listen", Value::Bool(false)) => {}
+            ("metrics_socket", Value::Str(path)) => match socket_path(path) {
+                Ok(path) => settings.metrics_socket = Some(path),
+                Err(problem) => fault(problem, &format!("give {SOCKET}")),
+            },
+            ("metrics_listen", Value::Str(text)) => match text.parse() {
+                Ok(address) => settings.metrics_listen = Some(address),
+                Err(_) => fault(format!("\"{text}\" is not an IP address with a port"), &format!("give {ADDRESS}")),
+            },
+            ("metrics_socket", other) => {
+                fault(format!("must be a path, not {}", other.type_name()), &format!("give {SOCKET}"));
+            }
+            ("metrics_listen", other) => {
+                fault(format!("must be an address, not {}", other.type_name()), &format!("give {ADDRESS}"));
+            }
             ("app", _) => {
                 fault("apps do not stand in stead.toml".to_owned(), "put them into a file of apps.d beside it")
             }
@@ -132,6 +169,25 @@ pub fn parse_settings(source: &Source) -> (Settings, Option<Errors>) {
 
 const SHARE: &str = "a size, as in \"20G\", a share of the disk, as in \"10%\", or 0 for no limit";
 
+const SOCKET: &str = "an absolute path, as in \"/run/stead/metrics.sock\", or false for none";
+const ADDRESS: &str = "an IP address with a port, as in \"127.0.0.1:9907\", or false for none";
+
+/// unix(7): 108 bytes, a NUL at the end among them.
+const SOCKET_PATH_MAX: usize = 107;
+
+fn socket_path(path: &str) -> Result<String, String> {
+    if !path.starts_with('/') {
+        return Err(format!("\"{path}\" is not an absolute path"));
+    }
+    if path.ends_with('/') || path.contains('\0') {
+        return Err(format!("\"{path}\" cannot be a socket"));
+    }
+    if path.len() > SOCKET_PATH_MAX {
+        return Err(format!("\"{path}\" is too long for a socket, which has at most {SOCKET_PATH_MAX} bytes"));
+    }
+    Ok(path.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +203,16 @@ mod tests {
         assert_eq!(read("log_max_total = \"20G\"").0, Share::Bytes(Bytes(20 << 30)));
         assert_eq!(read("log_max_total = \"5%\"").0, Share::Percent(5));
         assert_eq!(read("log_max_total = 0").0, Share::Bytes(Bytes(0)));
+    }
+
+    #[test]
+    fn figures_are_served_where_it_says_and_nowhere_unless_it_does() {
+        let read = |text| parse_settings(&Source::new("stead.toml", text)).0;
+        assert_eq!((read("").metrics_socket, read("").metrics_listen), (None, None));
+        let text = "metrics_socket = \"/run/stead/metrics.sock\"\nmetrics_listen = \"[::1]:9907\"";
+        let settings = read(text);
+        assert_eq!(settings.metrics_socket.as_deref(), Some("/run/stead/metrics.sock"));
+        assert_eq!(settings.metrics_listen, Some("[::1]:9907".parse().unwrap()));
     }
 
     #[test]
@@ -169,6 +235,12 @@ mod tests {
             ("log_max_totl = \"5%\"", "did you mean \"log_max_total\"?"),
             ("[[app]]\nname = \"x\"", "apps do not stand in stead.toml"),
             ("log_max_total = ", "stead.toml:1:"),
+            ("metrics_socket = \"metrics.sock\"", "\"metrics.sock\" is not an absolute path"),
+            ("metrics_socket = \"/run/\"", "cannot be a socket"),
+            ("metrics_socket = true", "must be a path"),
+            ("metrics_listen = \"9907\"", "\"9907\" is not an IP address with a port"),
+            ("metrics_listen = \"localhost:9907\"", "is not an IP address with a port"),
+            ("metrics_listen = 9907", "must be an address"),
         ] {
             let (share, error) = read(text);
             assert_eq!(share, Share::Percent(10));

@@ -139,9 +139,13 @@ fn is_down_for_replacement(instance: &Instance) -> bool {
 
 fn count_restart(app: &mut App, slot: u32, run: Run) {
     let Some(instance) = app.runtime.slots.get_mut(&slot) else { return };
-    if instance.get(run).is_some_and(|p| matches!(p.purpose, Purpose::Respawn | Purpose::Memory)) {
-        instance.restarts += 1;
-    }
+    let why = match instance.get(run).map(|p| p.purpose) {
+        Some(Purpose::Respawn) => instance.last_exit.as_ref().map_or(Reason::Unknown, |last| last.reason),
+        Some(Purpose::Memory) => Reason::Memory,
+        Some(Purpose::Start | Purpose::Roll { .. }) | None => return,
+    };
+    instance.restarts += 1;
+    *instance.restart_reasons.entry(why).or_default() += 1;
 }
 
 /// Once for each roll, in the log of the app and in the answer to whoever waits.

@@ -2,11 +2,13 @@
 //! Owns: what a slot remembers, and which of its procs is which.
 //! Never: decides when a proc may start; `admission` does. Never holds more than one incoming and one running proc.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::restart::Crashes;
 use super::state::State;
-use crate::model::exit::LastExit;
+use crate::model::exit::{LastExit, Reason};
 use crate::model::ids::{JobId, Revision, Run};
 use crate::model::request::InstanceResult;
 use crate::model::time::Mono;
@@ -20,6 +22,9 @@ pub struct Instance {
     pub crashes: Crashes,
     /// Restarts by stead itself since the last reset.
     pub restarts: u64,
+    /// Those of them that are known by what they followed; an earlier version counted them all together.
+    #[serde(default)]
+    pub restart_reasons: BTreeMap<Reason, u64>,
     pub last_exit: Option<LastExit>,
     pub waiters: Vec<Waiter>,
 }

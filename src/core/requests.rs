@@ -315,6 +315,7 @@ fn reset(
             let Some(instance) = app.runtime.slots.get_mut(slot) else { continue };
             instance.crashes = Default::default();
             instance.restarts = 0;
+            instance.restart_reasons.clear();
             if instance.rest == Rest::Errored {
                 instance.rest = Rest::Resting;
             }

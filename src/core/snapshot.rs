@@ -40,6 +40,7 @@ fn instance_view(app: &App, slot: u32, instance: &Instance) -> InstanceView {
         status: status(instance),
         procs: procs.into_iter().map(|p| proc_view(app, slot, p)).collect(),
         restarts: instance.restarts,
+        restart_reasons: instance.restart_reasons.clone(),
         last_exit: instance.last_exit.clone(),
         outdated: leading.is_some_and(|p| p.revision < app.desired.revision),
         due,

@@ -52,7 +52,7 @@ pub(super) type Sound = (Vec<AppSpec>, Vec<(AppName, Identity, Account)>);
 /// An app, and those of its instances that a person pointed at.
 #[derive(Debug)]
 pub(super) struct Chosen {
-    app: Arc<AppView>,
+    pub app: Arc<AppView>,
     /// Places in the app's slots.
     at: Vec<usize>,
 }
@@ -64,7 +64,7 @@ impl Chosen {
 }
 
 /// Of each chosen instance its app and itself.
-fn each(chosen: &[Chosen]) -> impl Iterator<Item = (&AppView, &InstanceView)> {
+pub(super) fn each(chosen: &[Chosen]) -> impl Iterator<Item = (&AppView, &InstanceView)> {
     chosen.iter().flat_map(|one| one.slots().map(|slot| (&*one.app, slot)))
 }
 
@@ -114,6 +114,7 @@ impl Driver {
             }
             Ask::List { asked, measure, answer } => self.list(&asked, measure, answer),
             Ask::Show { asked, answer } => self.show(&asked, answer),
+            Ask::Metrics { owners, format, answer } => self.expose(owners, format, answer),
             Ask::Logs { query, owners, answer } => {
                 let _ = answer.send(self.logs(query, owners));
             }
@@ -252,7 +253,7 @@ impl Driver {
     }
 
     /// The instances a person points at, by app.
-    fn chosen(&self, Asked { selectors, owners }: &Asked) -> Result<Vec<Chosen>, Refusal> {
+    pub(super) fn chosen(&self, Asked { selectors, owners }: &Asked) -> Result<Vec<Chosen>, Refusal> {
         let wanted: Option<BTreeSet<InstanceId>> = match (selectors.as_slice(), owners) {
             ([], _) => None,
             (selectors, Owners::Everybody) => Some(self.world.select(selectors)?.into_iter().collect()),

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::adopt::Adoption;
 use super::clock;
 use super::executor::Executor;
+use super::expose::Exposed;
 use super::fault::Fault;
 use super::link::{FromHolder, Link, LinkError};
 use super::listen::PortMemory;
@@ -68,6 +69,7 @@ pub struct Driver {
     next_job: u64,
     pub(super) queue: VecDeque<Event>,
     pub(super) sampler: Sampler,
+    pub(super) exposed: Exposed,
     effects: Vec<Effect>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     exit: bool,
@@ -103,6 +105,7 @@ impl Driver {
             next_job,
             queue: VecDeque::new(),
             sampler,
+            exposed: Exposed::default(),
             effects: Vec::new(),
             snapshots,
             exit: false,

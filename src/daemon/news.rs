@@ -72,6 +72,7 @@ impl Driver {
                 tracing::debug!("{}: {news}", subject(instance, proc));
                 continue;
             }
+            self.exposed.count(news);
             let number = self.unwritten.next;
             let line = Line::new(number, now.wall, instance.clone(), proc.cloned(), news);
             tracing::debug!("{}", line.text);

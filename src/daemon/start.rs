@@ -22,6 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::adopt::Adoption;
 use super::boot;
 use super::driver::{Driver, Keeping};
+use super::endpoint::Endpoint;
 use super::executor::Executor;
 use super::fault::Fault;
 use super::left::Left;
@@ -165,7 +166,8 @@ async fn serve(log_level: watch::Sender<LogLevel>) -> Result<(), StartError> {
     let left = Left::fetch(&stored, &mut link).await?;
     let (tell, told) = mpsc::unbounded_channel();
     let streams = std::mem::take(&mut adoption.streams);
-    let capture = capture(&mode, kept.record, kept.trash, streams, tell.clone())?;
+    let settings = settings(&mode);
+    let capture = capture(&mode, &settings, kept.record, kept.trash, streams, tell.clone())?;
     let tell_journal = !mode.private && Path::new(journal::SOCKET).exists();
     let output = Output::new(capture, mode.logs.clone(), places, tell_journal);
     listen_to_notifications(kept.notify, tell.clone())?;
@@ -182,6 +184,7 @@ async fn serve(log_level: watch::Sender<LogLevel>) -> Result<(), StartError> {
     let handle = Handle::new(asks, snapshots, log_level);
     let socket = server::bind_private(&mode.runtime).map_err(StartError::Bus)?;
     tokio::spawn(serve_private(socket, handle.clone()));
+    let endpoint = Endpoint::open(&settings, &handle).map_err(io_error("start a thread for metrics"))?;
     if !mode.private {
         server::on_a_thread_of_its_own(handle).map_err(io_error("start a thread for the system bus"))?;
     }
@@ -204,6 +207,7 @@ async fn serve(log_level: watch::Sender<LogLevel>) -> Result<(), StartError> {
         driver.deploy_files(boot::read_apps(&mode));
     }
     driver.run(mailbox, told).await?;
+    endpoint.close();
     let _ = fs::remove_file(mode.runtime.join("private"));
     Ok(())
 }
@@ -278,12 +282,13 @@ async fn clear_leftovers(tree: &Tree) {
 
 fn capture(
     mode: &Mode,
+    settings: &config::Settings,
     record: OwnedFd,
     trash: (OwnedFd, OwnedFd),
     streams: Vec<Stream>,
     tell: mpsc::UnboundedSender<Told>,
 ) -> Result<Capture, StartError> {
-    let host_cap = match settings(mode).log_max_total {
+    let host_cap = match settings.log_max_total {
         Share::Bytes(Bytes(0)) => HostCap::None,
         Share::Bytes(Bytes(bytes)) => HostCap::Bytes(bytes),
         Share::Percent(percent) => HostCap::Percent(percent),

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::balance::drain::{Held, Sockets, is_in_doubt};
 use crate::model::ids::{AppName, Run};
 use crate::sys::cgroup::RunCgroup;
-use crate::sys::inet_diag::{self, Listener, TcpState};
+use crate::sys::inet_diag::{self, Connection, Listener, TcpState};
 use crate::sys::{pidfd, proc_net, quickack};
 
 /// A run that is drained, or one of its siblings that are not.
@@ -72,6 +72,28 @@ pub fn look(who: &[Who]) -> BTreeMap<Run, Found> {
         found.insert(who_drained.run, Found { sockets, others: owners(&theirs, &siblings) });
     }
     found
+}
+
+/// How many established connections each of these has to the ports it listens on, in order.
+pub fn count(who: &[Who]) -> Vec<u64> {
+    let listeners = inet_diag::listeners().unwrap_or_default();
+    let having = who.iter().map(|who| {
+        let open = open(who);
+        let ports: BTreeSet<u16> =
+            listeners.iter().filter(|listener| open.contains_key(&listener.inode)).map(port).collect();
+        (open, ports)
+    });
+    let having: Vec<(Open, BTreeSet<u16>)> = having.collect();
+    let ports: BTreeSet<u16> = having.iter().flat_map(|(_, ports)| ports).copied().collect();
+    let ports: Vec<u16> = ports.into_iter().collect();
+    let mut connections = inet_diag::connections(&ports).unwrap_or_default();
+    connections.retain(|connection| connection.state == TcpState::Established);
+    let of = |(open, ports): &(Open, BTreeSet<u16>)| {
+        let own =
+            |connection: &&Connection| ports.contains(&connection.local.port()) && open.contains_key(&connection.inode);
+        connections.iter().filter(own).count() as u64
+    };
+    having.iter().map(of).collect()
 }
 
 fn port(listener: &Listener) -> u16 {
@@ -171,6 +193,7 @@ mod tests {
         assert_eq!(wait(0), Some((1, 0, 0)));
         let (mut server, _) = listener.accept().unwrap();
         assert_eq!(wait(0), Some((0, 0, 1)));
+        assert!(count(&[me(1, false)])[0] >= 1);
 
         // A slow answer, quick ones, and the next question at once.
         talking.write_all(b"question").unwrap();

@@ -39,6 +39,8 @@ pub struct Figures {
     pub file: Option<u64>,
     /// Of one core, since the last sample that is 500 ms old or older, else since the start.
     pub cpu_percent: f64,
+    /// Since the start; where no controller counts, without processes that are gone.
+    pub cpu: Duration,
     pub tasks: Option<u64>,
     pub fds: Option<u64>,
     /// Memory was added up from processes, so it counts what they share twice.
@@ -173,6 +175,7 @@ impl Meter {
             anon: whole.then_some(memory.anon),
             file: whole.then_some(memory.file),
             cpu_percent: past.share(Used { at: look.now, cpu }, self.started),
+            cpu,
             tasks: row.then(|| tasks.unwrap_or(sums.tasks)),
             fds: whole.then_some(sums.fds),
             sampled,
@@ -280,7 +283,7 @@ impl Meter {
 }
 
 /// Since Linux 6.2 the size of `/proc/PID/fd` is the number of entries; before, it is 0 and they are counted.
-fn fds(pid: i32) -> u64 {
+pub(super) fn fds(pid: i32) -> u64 {
     let path = format!("/proc/{pid}/fd");
     match fs::metadata(&path) {
         Ok(seen) if seen.len() > 0 => seen.len(),

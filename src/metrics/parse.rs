@@ -96,13 +96,16 @@ pub struct Stat {
     /// User and system time of the process and of the children it has waited for, in clock ticks.
     pub ticks: u64,
     pub threads: u64,
+    /// When it began, in clock ticks since the host did.
+    pub started: u64,
 }
 
 /// The name in parentheses can hold anything, parentheses too, so fields are counted from the last of them.
 pub fn stat(text: &[u8]) -> Option<Stat> {
     let after = memchr::memrchr(b')', text)? + 2;
     let mut fields = text.get(after..)?.split(|byte| *byte == b' ');
-    // proc_pid_stat(5) numbers: state 3, ppid 4, utime 14, stime 15, cutime 16, cstime 17, num_threads 20.
+    // proc_pid_stat(5) numbers: state 3, ppid 4, utime 14, stime 15, cutime 16, cstime 17, num_threads 20,
+    // starttime 22.
     let parent = fields.nth(1).and_then(digits).and_then(|pid| i32::try_from(pid).ok())?;
     let utime = fields.nth(9).and_then(digits)?;
     let mut ticks = utime;
@@ -110,7 +113,8 @@ pub fn stat(text: &[u8]) -> Option<Stat> {
         ticks = ticks.saturating_add(fields.next().and_then(digits)?);
     }
     let threads = fields.nth(2).and_then(digits)?;
-    Some(Stat { parent, ticks, threads })
+    let started = fields.nth(1).and_then(digits)?;
+    Some(Stat { parent, ticks, threads, started })
 }
 
 #[cfg(test)]
@@ -136,7 +140,7 @@ mod tests {
     fn a_process_with_a_nasty_name_is_read_right() {
         let text =
             b"42 (a) R 1 (x) S 7 42 42 0 -1 4194560 100 0 0 0 11 22 33 44 20 0 5 0 123456 1000 50 18446744073709551615";
-        assert_eq!(stat(text), Some(Stat { parent: 7, ticks: 110, threads: 5 }));
+        assert_eq!(stat(text), Some(Stat { parent: 7, ticks: 110, threads: 5, started: 123_456 }));
     }
 
     #[test]

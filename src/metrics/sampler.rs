@@ -198,6 +198,7 @@ mod tests {
             anon: Some(1000),
             file: Some(2000),
             cpu_percent: 25.0,
+            cpu: std::time::Duration::from_millis(250),
             tasks: Some(4),
             fds: Some(0),
             sampled: false,

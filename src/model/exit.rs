@@ -21,7 +21,7 @@ pub enum Exit {
 }
 
 /// Why a run ended, in the words of `list --json`. Decided once, from kernel facts and from what stead itself had asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// The program ended by itself.

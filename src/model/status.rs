@@ -1,11 +1,12 @@
 //! What stead says of an instance: the one shape behind `list`, `show`, JSON and D-Bus.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::exit::{Exit, LastExit};
+use super::exit::{Exit, LastExit, Reason};
 use super::ids::{Id, InstanceId, ProcId, Revision};
 use super::selector::Generation;
 use super::spec::AppSpec;
@@ -65,6 +66,8 @@ pub struct InstanceView {
     pub procs: Vec<ProcView>,
     /// Restarts that stead did by itself since the last `reset`.
     pub restarts: u64,
+    /// By what they followed: fewer than `restarts` where an earlier version has counted.
+    pub restart_reasons: BTreeMap<Reason, u64>,
     pub last_exit: Option<LastExit>,
     /// A newer revision is deployed than the one that runs.
     pub outdated: bool,
@@ -136,6 +139,25 @@ impl Measure {
             Measure::Nothing => "nothing",
             Measure::Brief => "brief",
             Measure::Full => "full",
+        }
+    }
+}
+
+/// In which words machines are told of figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsFormat {
+    OpenMetrics,
+    /// The text format of Prometheus, which is older: what node_exporter reads from files, and promtool checks.
+    Text,
+}
+
+impl MetricsFormat {
+    pub const ALL: [Self; 2] = [Self::OpenMetrics, Self::Text];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "openmetrics",
+            Self::Text => "text",
         }
     }
 }

@@ -331,6 +331,7 @@ fn help_fits_a_screen() {
       pid        Print process ids, one a line
       id         Print ids, one a line
       env        Print the environment that a running instance was started with
+      metrics    Show figures of all instances, for Prometheus and its like
       logs       Show what apps write
       flush      Empty log files
       reset      Set counters and back-off to zero; what is errored becomes stopped

@@ -247,6 +247,7 @@ impl Machine {
         check_nothing_ready_is_stopped_before_its_replacement_is_ready(&before, &after, &event, &story);
         check_no_newer_proc_is_replaced_by_an_older(&before, &after, &story);
         check_old_first_apps_never_have_two_procs_in_a_slot(&after, &story);
+        check_every_restart_is_counted_by_its_reason(&after, &story);
         self.take_jobs(&out);
         if std::mem::take(&mut self.lose_next) {
             self.say("the daemon dies before it acts");
@@ -590,6 +591,13 @@ fn check_no_newer_proc_is_replaced_by_an_older(before: &Snapshot, after: &Snapsh
         };
         let is = running(now);
         assert!(is.is_none_or(|is| is >= was), "{} went from {was:?} to {is:?}{story}", view.instance);
+    }
+}
+
+fn check_every_restart_is_counted_by_its_reason(after: &Snapshot, story: &Story<'_>) {
+    for view in instances(after) {
+        let counted: u64 = view.restart_reasons.values().sum();
+        assert_eq!(counted, view.restarts, "{} has restarts without a reason{story}", view.instance);
     }
 }
 

@@ -214,6 +214,22 @@ fn a_crash_is_followed_by_a_start_at_once_after_the_cgroup_is_gone() {
 }
 
 #[test]
+fn restarts_are_counted_by_what_they_followed_until_a_reset_and_what_a_person_starts_is_none() {
+    let mut t = Scenario::app("web").with(|s| s.restart_delay = Some(Duration::ZERO)).up();
+    t.after(secs(5)).exits("web/0@1", 1).ready("web/0@2");
+    t.after(secs(5)).is_killed("web/0@2", true).ready("web/0@3");
+    t.after(secs(40)).event(Event::OverMemory { proc: proc("web/0@3") }).ready("web/0@4").exits("web/0@3", 0);
+    t.restart("web");
+    t.ready("web/0@5").exits("web/0@4", 0);
+    t.after(secs(5)).exits("web/0@5", 0).ready("web/0@6").daemon_dies();
+    let view = t.view("web/0");
+    let counted: Vec<_> = view.restart_reasons.into_iter().collect();
+    assert_eq!((view.restarts, counted), (4, vec![(Reason::Exit, 2), (Reason::Oom, 1), (Reason::Memory, 1)]));
+    t.reset("web");
+    assert!(t.view("web/0").restart_reasons.is_empty());
+}
+
+#[test]
 fn crashes_in_a_row_wait_longer_each_time_and_thirty_seconds_up_forgive() {
     let mut t = Scenario::app("web").up();
     t.exits("web/0@1", 1).expect(["spawn web/0@2 r1"]);

@@ -15,6 +15,7 @@ mod kept_alive;
 mod limits;
 mod load;
 mod logging;
+mod metrics;
 mod passed;
 mod pidfiles;
 mod ports;

@@ -12,6 +12,7 @@ mod import;
 mod init;
 mod list;
 mod logs;
+mod metrics;
 mod numbers;
 mod plan;
 mod save;
@@ -51,6 +52,7 @@ pub async fn run(session: &Session, verb: Verb) -> Result {
         Verb::Env(args) => env::run(session, &args.selector).await,
         Verb::Jlist => numbers::jlist(session).await,
         Verb::Show(args) => show::run(session, &args).await,
+        Verb::Metrics(args) => metrics::run(session, &args).await,
         Verb::Logs(args) => logs::run(session, &args).await,
         Verb::Flush(args) => flush::run(session, &args.selectors).await,
         Verb::Check(args) => check::run(session, args.file.as_deref()),
