@@ -80,6 +80,8 @@ pub enum Kind {
     Ready,
     /// Ports, addresses and paths of sockets: a list, or one.
     Listen,
+    /// Patterns of cron(8): a list, or one.
+    Times,
     Umask,
     /// User or group: a name or a number.
     Account,
@@ -131,6 +133,7 @@ impl Key {
             | Kind::Surge
             | Kind::Signal
             | Kind::Ready
+            | Kind::Times
             | Kind::Umask
             | Kind::Account
             | Kind::Env
@@ -175,6 +178,7 @@ impl Kind {
             Kind::Instances => "whole number from 1 to 1000, or \"max\"".to_owned(),
             Kind::Ready => "word, URL or list of texts".to_owned(),
             Kind::Listen => "list of ports, addresses and paths".to_owned(),
+            Kind::Times => "cron pattern, as \"30 2 * * *\", or list of them".to_owned(),
             Kind::Umask => "octal digits in quotes, as \"022\"".to_owned(),
             Kind::Account => "name or number".to_owned(),
             Kind::Accounts => "list of names or numbers".to_owned(),
@@ -200,6 +204,7 @@ impl Kind {
             | Kind::Instances
             | Kind::Ready
             | Kind::Listen
+            | Kind::Times
             | Kind::Account
             | Kind::Accounts
             | Kind::Env
@@ -268,7 +273,7 @@ mod tests {
             let found = nearest_to(slip);
             assert!(found == Some(meant) || slip == "enviroment", "{slip}: {found:?}");
         }
-        for stranger in ["watch", "xyzzy", "", "cron_restart_pattern_x"] {
+        for stranger in ["watch", "xyzzy", "", "at_half_past_two"] {
             assert_eq!(nearest_to(stranger), None, "{stranger}");
         }
     }

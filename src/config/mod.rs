@@ -29,6 +29,7 @@ pub mod settings;
 pub mod shell;
 pub mod source;
 pub mod table;
+pub mod times;
 pub mod write;
 
 pub use diff::{Change, diff};

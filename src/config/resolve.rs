@@ -19,12 +19,13 @@ use super::rlimit::rlimits;
 use super::rules::{check_authority, check_together};
 use super::sandbox::sandbox;
 use super::source::Source;
+use super::times::{default_restart, times};
 use super::write::{LOG_FORMATS, REPLACE, RESTART, STOP_SCOPE};
 use crate::model::ids::AppName;
 use crate::model::quantity::{Bytes, Surge};
 use crate::model::signal::Signal;
 use crate::model::spec::{
-    AppSpec, Identity, Limits, LogFormat, LogSettings, ProcessSettings, ReadyOn, Replace, Restart, StopScope,
+    AppSpec, Identity, Limits, LogFormat, LogSettings, ProcessSettings, ReadyOn, Replace, StopScope,
 };
 
 /// Who asks.
@@ -218,6 +219,7 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
     let min_uptime = span("min_uptime");
     let stop_signal = r.read("stop_signal", f::signal);
     let stop_scope = r.read("stop_scope", f::choice(STOP_SCOPE));
+    let times = times(r);
     let restart = r.read("restart", f::choice(RESTART));
     let max_restarts = r.read("max_restarts", f::count).and_then(|n| u32::try_from(n).ok());
     if let Some(host) = host {
@@ -228,6 +230,7 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
             out_file: log.out_file.as_deref(),
             error_file: log.error_file.as_deref(),
             listen: listen.as_deref().unwrap_or_default(),
+            time_zone: times.time_zone.as_deref(),
         };
         for missing in host.missing(&named) {
             r.fault(missing.key, missing.problem, missing.mend);
@@ -258,10 +261,11 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
         stop_timeout: stop_timeout.unwrap_or_default(),
         stop_signal: Signal::TERM,
         stop_scope: stop_scope.unwrap_or(if shell_stays { StopScope::All } else { StopScope::Main }),
-        restart: restart.unwrap_or(Restart::Always),
+        restart: restart.unwrap_or(default_restart(&times)),
         restart_delay,
         max_restarts: max_restarts.unwrap_or_default(),
         min_uptime: min_uptime.unwrap_or_default(),
+        times,
         log,
     };
     spec.stop_signal = stop_signal.unwrap_or_else(|| default_stop_signal(&spec));

@@ -5,6 +5,7 @@ use super::listen;
 use super::reader::Reader;
 use super::resolve::{Authority, Context};
 use super::sandbox::check_sandbox;
+use super::times::check_times;
 use crate::model::spec::{AppSpec, Command, LogFormat, ReadyOn};
 
 pub(super) fn check_authority(r: &mut Reader<'_>, spec: &AppSpec, ctx: &Context<'_>) {
@@ -59,6 +60,7 @@ pub(super) fn check_together(r: &mut Reader<'_>, spec: &AppSpec) {
     }
     listen::check_readiness(r, spec);
     check_sandbox(r, spec);
+    check_times(r, spec);
     let log = &spec.log;
     if log.error_file.is_some() && log.format != LogFormat::Raw {
         r.fault(

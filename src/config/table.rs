@@ -239,13 +239,14 @@ pub static SECTIONS: &[Section] = &[
             ),
         ],
     },
+    super::times::SECTION,
     Section {
         title: "What happens when it dies",
         keys: &[
             key(
                 "restart",
                 Kind::Choice(&["always", "on-failure", "never"]),
-                Text("always"),
+                Derived("always; never with `schedule`"),
                 "Which ends are followed by a restart",
                 "",
             ),

@@ -74,6 +74,9 @@ pub fn admit(app: &mut App, turn: &mut Turn<'_>) {
 /// The order in which `spec` would replace what is alive in this slot. `Replace::Auto` means new-first wherever that can
 /// work.
 pub fn plan_order(app: &App, instance: &Instance, spec: &AppSpec) -> Order {
+    if spec.is_job() {
+        return Order::OldFirst { why: None };
+    }
     match spec.replace {
         Replace::NewFirst => return Order::NewFirst,
         Replace::OldFirst => return Order::OldFirst { why: None },
@@ -107,7 +110,7 @@ fn gate(app: &App, slot: u32, run: Run) -> Gate {
     match (plan_order(app, instance, spec), instance.running()) {
         (Order::NewFirst, _) => Gate::Open,
         (Order::OldFirst { why: said }, Some(running)) => {
-            let why = if proc.purpose == Purpose::Memory { Reason::Memory } else { Reason::Replaced };
+            let why = proc.purpose.reason();
             let others = if strangers(app, spec).next().is_some() { Others::Go } else { Others::Stay };
             Gate::StopFirst { running: running.run, why, said, others }
         }
@@ -136,7 +139,7 @@ fn is_down_for_replacement(instance: &Instance) -> bool {
 
 fn count_restart(app: &mut App, slot: u32, run: Run) {
     let Some(instance) = app.runtime.slots.get_mut(&slot) else { return };
-    if instance.get(run).is_some_and(|p| matches!(p.purpose, Purpose::Respawn | Purpose::Memory)) {
+    if instance.get(run).is_some_and(|p| p.purpose == Purpose::Respawn || p.purpose.renews()) {
         instance.restarts += 1;
     }
 }

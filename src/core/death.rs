@@ -4,7 +4,7 @@
 
 use super::app::App;
 use super::effect::News;
-use super::instance::{Goal, Purpose, Rest};
+use super::instance::{Goal, Proc, Purpose, Rest};
 use super::restart::{self, End, Verdict};
 use super::state::{Death, Phase};
 use super::turn::Turn;
@@ -84,7 +84,10 @@ fn failed_boot(app: &mut App, slot: u32, dead: &Dead, wanted: bool, others: bool
     let why = failure(app, slot, dead);
     app.tell_waiters(slot, on_this_run, &InstanceResult::Failed { why: why.clone() }, turn);
     if let Purpose::Roll { job, .. } = dead.purpose {
-        cancel_roll(app, slot, job, &why, turn);
+        cancel(app, slot, Series::Roll(job), &why, turn);
+    }
+    if dead.purpose == Purpose::Cron {
+        cancel(app, slot, Series::Cron, &why, turn);
     }
     if !wanted {
         return;
@@ -93,8 +96,13 @@ fn failed_boot(app: &mut App, slot: u32, dead: &Dead, wanted: bool, others: bool
     match dead.purpose {
         Purpose::Memory if others && !coming => retry_for_memory(app, slot, dead, turn),
         _ if others => {}
-        Purpose::Roll { from, .. } if from != dead.revision => bring_back(app, slot, from, &why, turn),
-        Purpose::Roll { .. } | Purpose::Start | Purpose::Respawn | Purpose::Memory => respawn(app, slot, dead, turn),
+        // A run of a job that a person asked for is no reason to run it once more as it was.
+        Purpose::Roll { from, .. } if from != dead.revision && !app.spec(dead.revision).is_job() => {
+            bring_back(app, slot, from, &why, turn);
+        }
+        Purpose::Roll { .. } | Purpose::Start | Purpose::Respawn | Purpose::Memory | Purpose::Cron => {
+            respawn(app, slot, dead, turn);
+        }
     }
 }
 
@@ -122,6 +130,10 @@ fn respawn(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) {
             queue_after(app, slot, dead.revision, Purpose::Respawn, (after, attempts), turn);
         }
         Verdict::Rest => rest(app, slot, Rest::Resting),
+        Verdict::GiveUp { deaths } if app.spec(dead.revision).is_job() => {
+            rest(app, slot, Rest::Resting);
+            app.log_instance(slot, News::GaveUpUntilDue { deaths }, turn);
+        }
         Verdict::GiveUp { deaths } => {
             rest(app, slot, Rest::Errored);
             app.log_instance(slot, News::GaveUp { deaths }, turn);
@@ -178,14 +190,23 @@ fn bring_back(app: &mut App, slot: u32, to: Revision, why: &str, turn: &mut Turn
     app.log_instance(slot, News::RolledBack { to, why: why.to_owned() }, turn);
 }
 
+/// Replacements of several instances that go one after the other, for one reason.
+#[derive(Debug, Clone, Copy)]
+enum Series {
+    Roll(JobId),
+    Cron,
+}
+
 /// What has not been replaced yet stays; what had already been stopped for it comes back.
-fn cancel_roll(app: &mut App, failed: u32, job: JobId, why: &str, turn: &mut Turn<'_>) {
-    let of_roll = |purpose: Purpose| match purpose {
-        Purpose::Roll { from, job: of } if of == job => Some(from),
-        Purpose::Roll { .. } | Purpose::Start | Purpose::Respawn | Purpose::Memory => None,
+fn cancel(app: &mut App, failed: u32, series: Series, why: &str, turn: &mut Turn<'_>) {
+    let from = |purpose: Purpose, revision: Revision| match (purpose, series) {
+        (Purpose::Roll { from, job: of }, Series::Roll(job)) if of == job => Some(from),
+        (Purpose::Cron, Series::Cron) => Some(revision),
+        (Purpose::Roll { .. } | Purpose::Start | Purpose::Respawn | Purpose::Memory | Purpose::Cron, _) => None,
     };
     let slots = app.runtime.slots.iter();
-    let queued = slots.filter_map(|(slot, i)| i.queued().and_then(|p| Some((*slot, p.run, of_roll(p.purpose)?))));
+    let of = |slot: u32, p: &Proc| Some((slot, p.run, from(p.purpose, p.revision)?));
+    let queued = slots.filter_map(|(slot, i)| i.queued().and_then(|p| of(*slot, p)));
     let queued: Vec<(u32, Run, Revision)> = queued.collect();
     let failed = app.instance_id(failed);
     for (slot, run, from) in queued {

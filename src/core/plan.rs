@@ -31,6 +31,8 @@ pub enum PlanAction {
         why: Option<String>,
     },
     Unchanged,
+    /// It is a job, and waits for its times.
+    Schedule,
     Stop,
 }
 
@@ -45,7 +47,8 @@ fn plan_app(app: Option<&App>, spec: &AppSpec) -> Vec<PlanLine> {
         PlanLine { instance, action }
     };
     let Some(app) = app else {
-        return (0..spec.instances).map(|slot| line(slot, PlanAction::Start)).collect();
+        let action = if spec.is_job() { PlanAction::Schedule } else { PlanAction::Start };
+        return (0..spec.instances).map(|slot| line(slot, action.clone())).collect();
     };
     let newest = match plan_change(Some(app), spec) {
         Change::Revision => Revision(app.desired.revision.0 + 1),
@@ -56,12 +59,13 @@ fn plan_app(app: Option<&App>, spec: &AppSpec) -> Vec<PlanLine> {
     let of = |slot: u32| app.runtime.slots.get(&slot).unwrap_or(&none);
     let surplus = app.runtime.slots.keys().filter(|slot| **slot >= count);
     let stops = surplus.map(|slot| line(*slot, PlanAction::Stop));
-    (0..count).map(|slot| line(slot, plan_slot(app, of(slot), spec, newest))).chain(stops).collect()
+    (0..count).map(|slot| line(slot, plan_slot(app, slot, of(slot), (newest, spec)))).chain(stops).collect()
 }
 
-fn plan_slot(app: &App, instance: &Instance, spec: &AppSpec, newest: Revision) -> PlanAction {
-    match (plan_step(instance, newest, Wish::Start), instance.running()) {
+fn plan_slot(app: &App, slot: u32, instance: &Instance, (newest, spec): (Revision, &AppSpec)) -> PlanAction {
+    match (plan_step(app, slot, (newest, spec), Wish::Start), instance.running()) {
         (Step::Unchanged, _) => PlanAction::Unchanged,
+        (Step::Arm, _) => PlanAction::Schedule,
         (Step::Replace { from }, _) => roll(app, instance, spec, from),
         (Step::Join { .. }, Some(running)) => roll(app, instance, spec, running.revision),
         (Step::Join { .. }, None) | (Step::Start, _) => PlanAction::Start,

@@ -13,7 +13,7 @@ use super::driver::Driver;
 use super::output::logs_of;
 use super::sockets::Rights;
 use super::told::Told;
-use super::{account, boot, clock, doctor, specs};
+use super::{account, boot, calendar, clock, doctor, specs};
 use crate::api::{AppDetail, Ask, Asked, Caller, Job, LogQuery, Owners, PlanLine, Refusal};
 use crate::config;
 use crate::core::plan::{PlanAction, PlanLine as CorePlanLine};
@@ -188,7 +188,8 @@ impl Driver {
     /// The specs stood the test, or not. Sockets that they need are made first.
     pub(super) fn checked(&mut self, checked: Checked) {
         let theirs = checked.specs.as_ref().ok().and_then(|(specs, _)| self.not_theirs(specs, &checked.owners));
-        if let Some(refusal) = theirs {
+        let no_zone = || checked.specs.as_ref().ok().and_then(|(specs, _)| calendar::problem(specs));
+        if let Some(refusal) = theirs.or_else(|| no_zone().map(Refusal::Config)) {
             return drop(checked.answer.send(Err(refusal)));
         }
         if let Some(checked) = self.executor.try_addresses(checked) {
@@ -246,6 +247,7 @@ impl Driver {
                 (if order == Replace::OldFirst { "roll-old-first" } else { "roll-new-first" }, words)
             }
             PlanAction::Unchanged => ("unchanged", String::new()),
+            PlanAction::Schedule => ("schedule", changes()),
             PlanAction::Stop => ("stop", changes()),
         };
         PlanLine { app: app.to_string(), instance: Some(line.instance.to_string()), action: action.to_owned(), why }
@@ -283,7 +285,7 @@ impl Driver {
             },
         );
         tokio::spawn(async move {
-            let now = clock::mono();
+            let now = clock::now();
             // Made while the figures are collected, on another thread.
             let rows: Vec<InstanceStatus> = each(&chosen).map(|(app, slot)| row(app, slot, now)).collect();
             let measured = measuring.await;
@@ -311,7 +313,7 @@ impl Driver {
         let measuring = self.measure(&chosen, Some(Depth::Whole));
         tokio::spawn(async move {
             let mut measured = measuring.await.into_iter();
-            let now = clock::mono();
+            let now = clock::now();
             let details = chosen.iter().map(|one| (&one.app, one)).map(|(app, one)| AppDetail {
                 name: app.spec.name.to_string(),
                 namespace: app.spec.namespace.clone(),

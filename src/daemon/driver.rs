@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use super::adopt::Adoption;
+use super::calendar::Calendar;
 use super::clock;
 use super::executor::Executor;
 use super::fault::Fault;
@@ -53,6 +54,7 @@ pub struct Keeping {
     pub next_job: u64,
     pub fault: Fault,
     pub mode: Mode,
+    pub calendar: Calendar,
 }
 
 pub struct Driver {
@@ -64,6 +66,7 @@ pub struct Driver {
     pub(super) executor: Executor,
     pub(super) link: Link,
     pub(super) mode: Mode,
+    pub(super) calendar: Calendar,
     jobs: HashMap<JobId, Waiting>,
     next_job: u64,
     pub(super) queue: VecDeque<Event>,
@@ -84,7 +87,7 @@ type Answer = (tokio::sync::oneshot::Sender<Result<Job, Refusal>>, mpsc::Unbound
 impl Driver {
     pub fn new(
         world: World,
-        Keeping { store, runtime, next_job, fault, mode }: Keeping,
+        Keeping { store, runtime, next_job, fault, mode, calendar }: Keeping,
         executor: Executor,
         link: Link,
         snapshots: watch::Sender<Arc<Snapshot>>,
@@ -99,6 +102,7 @@ impl Driver {
             executor,
             link,
             mode,
+            calendar,
             jobs: HashMap::new(),
             next_job,
             queue: VecDeque::new(),
@@ -116,6 +120,12 @@ impl Driver {
             tracing::info!("{} processes of the daemon before are taken over", adoption.alive());
         }
         let mut outstanding = self.world.outstanding();
+        let is_question = |effect: &mut Effect| matches!(effect, Effect::NextTime { .. });
+        for question in outstanding.extract_if(.., is_question) {
+            if let Effect::NextTime { app, revision, after } = question {
+                self.plan_time(app, revision, after);
+            }
+        }
         // All had been stopped, and the last word was not said.
         self.exit = outstanding.contains(&Effect::Exit);
         outstanding.retain(|effect| *effect != Effect::Exit);
@@ -141,6 +151,8 @@ impl Driver {
     ) -> Result<(), LinkError> {
         // What was saved is brought up before anybody asks for more.
         self.queue.push_back(Event::Deadline);
+        // It may have been set while nobody looked.
+        self.queue.push_back(Event::ClockSet);
         self.settle();
         while !self.exit {
             let deadline = self.deadline();
@@ -155,6 +167,7 @@ impl Driver {
                 Some(told) = told.recv() => self.told(told),
                 Some(ask) = asks.recv() => self.ask(ask),
                 () = sleep_until(deadline) => self.deadline_passed(),
+                rang = self.calendar.rings() => self.queue.push_back(rang),
             }
             self.settle();
         }
@@ -227,6 +240,7 @@ impl Driver {
             self.save();
         }
         self.keep();
+        self.wait_for_times();
         if happened {
             self.fault.place();
         }
@@ -265,6 +279,7 @@ impl Driver {
                     self.update(job, JobUpdate::Done(outcome));
                     self.jobs.remove(&job);
                 }
+                Effect::NextTime { app, revision, after } => self.plan_time(app, revision, after),
                 Effect::Exit => self.exit = true,
                 Effect::Alarm(alarm) => tracing::error!("this cannot happen, and did: {alarm}"),
                 effect => self.executor.carry_out(effect, now, &mut self.link, &mut self.queue),

@@ -110,6 +110,8 @@ pub enum InstanceResult {
     Started,
     /// It was already as asked.
     Unchanged,
+    /// It is a job, and waits for its time.
+    Scheduled,
     Replaced,
     Stopped,
     Signalled,

@@ -11,6 +11,7 @@ use super::listen::Listen;
 use super::quantity::{Bytes, CpuPercent, Surge};
 use super::sandbox::Sandbox;
 use super::signal::Signal;
+use super::times::Times;
 
 /// Everything stead needs to know to run an app. Two equal specs are the same revision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +52,9 @@ pub struct AppSpec {
     /// 0: no limit.
     pub max_restarts: u32,
     pub min_uptime: Duration,
+    /// What is done to it by the calendar.
+    #[serde(default)]
+    pub times: Times,
     pub log: LogSettings,
 }
 
@@ -214,6 +218,11 @@ pub enum LogFormat {
 }
 
 impl AppSpec {
+    /// It runs at times, and ends by itself.
+    pub fn is_job(&self) -> bool {
+        !self.times.schedule.is_empty()
+    }
+
     /// Node and Bun speak the IPC channel of `child_process.fork` (NODE_CHANNEL_FD).
     pub fn runs_node(&self) -> bool {
         let program = self.command.program.rsplit('/').next().unwrap_or_default();

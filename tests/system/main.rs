@@ -23,5 +23,6 @@ mod sandbox;
 mod spawning;
 mod stopping;
 mod support;
+mod times;
 mod trouble;
 mod under_load;

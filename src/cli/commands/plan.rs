@@ -30,7 +30,7 @@ fn all_started(spec: &AppSpec) -> impl Iterator<Item = PlanLine> {
     (0..spec.instances).map(|slot| PlanLine {
         app: spec.name.to_string(),
         instance: Some(format!("{}/{slot}", spec.name)),
-        action: "start".to_owned(),
+        action: if spec.is_job() { "schedule" } else { "start" }.to_owned(),
         why: "no daemon is running".to_owned(),
     })
 }
