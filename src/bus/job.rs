@@ -32,6 +32,7 @@ pub fn words(result: &InstanceResult) -> (&'static str, &str) {
         InstanceResult::Started => ("started", ""),
         InstanceResult::Unchanged => ("unchanged", ""),
         InstanceResult::Scheduled => ("scheduled", ""),
+        InstanceResult::Registered => ("registered", ""),
         InstanceResult::Replaced => ("replaced", ""),
         InstanceResult::Stopped => ("stopped", ""),
         InstanceResult::Signalled => ("signalled", ""),

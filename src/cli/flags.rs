@@ -89,6 +89,7 @@ fn value_name(kind: Kind) -> &'static str {
         Kind::Instances => "N|max",
         Kind::Ready => "HOW",
         Kind::Times => "PATTERN",
+        Kind::Codes => "N,...",
         Kind::Umask => "OCTAL",
         Kind::Account => "NAME",
         Kind::Env | Kind::Rlimits | Kind::Profiles => "K=V,...",

@@ -82,6 +82,8 @@ pub enum Kind {
     Listen,
     /// Patterns of cron(8): a list, or one.
     Times,
+    /// Exit codes: a list, or one.
+    Codes,
     Umask,
     /// User or group: a name or a number.
     Account,
@@ -123,6 +125,11 @@ impl Key {
             Kind::Words if self.name == "capabilities" => list(&mut text.split(',').map(str::trim)),
             Kind::Words => list(&mut text.split_whitespace()),
             Kind::Accounts | Kind::Listen | Kind::Paths => list(&mut text.split(',').map(str::trim)),
+            Kind::Codes => {
+                let codes = text.split(',').map(str::trim).filter(|code| !code.is_empty());
+                let number = |code: &str| code.parse().map_or_else(|_| code.into(), Value::Int);
+                Value::List(codes.map(|code| Node::from(number(code))).collect())
+            }
             Kind::Text
             | Kind::Path
             | Kind::Run
@@ -178,6 +185,7 @@ impl Kind {
             Kind::Instances => "whole number from 1 to 1000, or \"max\"".to_owned(),
             Kind::Ready => "word, URL or list of texts".to_owned(),
             Kind::Listen => "list of ports, addresses and paths".to_owned(),
+            Kind::Codes => "exit code, or list of them".to_owned(),
             Kind::Times => "cron pattern, as \"30 2 * * *\", or list of them".to_owned(),
             Kind::Umask => "octal digits in quotes, as \"022\"".to_owned(),
             Kind::Account => "name or number".to_owned(),
@@ -193,6 +201,7 @@ impl Kind {
         let article = match self {
             Kind::Choice(_) | Kind::Switch(_) => "one of ",
             Kind::Bool | Kind::Text | Kind::Run | Kind::Cpu | Kind::Umask => "",
+            Kind::Codes => "an ",
             Kind::Path
             | Kind::Paths
             | Kind::Words

@@ -10,6 +10,7 @@
 
 pub mod command;
 pub mod diff;
+pub mod ends;
 pub mod error;
 pub mod excerpt;
 pub mod fields;

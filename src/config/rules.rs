@@ -61,6 +61,10 @@ pub(super) fn check_together(r: &mut Reader<'_>, spec: &AppSpec) {
     listen::check_readiness(r, spec);
     check_sandbox(r, spec);
     check_times(r, spec);
+    if spec.exp_backoff_restart_delay.is_some() && spec.restart_delay.is_some() {
+        let mend = "leave one of the two out";
+        r.fault("exp_backoff_restart_delay", "`restart_delay` says that the delay is always the same", mend);
+    }
     let log = &spec.log;
     if log.error_file.is_some() && log.format != LogFormat::Raw {
         r.fault(

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::command::shown_for;
 use super::keys::{self, Key};
-use super::raw::{KeyText, Value};
+use super::raw::{KeyText, Node, Value};
 use super::resolve::default_stop_signal;
 use super::rlimit;
 use super::sandbox::{PROTECT_HOME, PROTECT_SYSTEM, SECCOMP};
@@ -144,6 +144,9 @@ fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
         "cron_restart" => patterns(&spec.times.cron_restart),
         "time_zone" => text(&spec.times.time_zone),
         "restart" => word(RESTART, spec.restart).filter(|_| spec.restart != default_restart(&spec.times)),
+        "exp_backoff_restart_delay" => spec.exp_backoff_restart_delay.and_then(span),
+        "stop_exit_codes" => codes(&spec.stop_exit_codes),
+        "autostart" => Some(Value::Bool(spec.autostart)),
         "restart_delay" => spec.restart_delay.and_then(span),
         "max_restarts" => Some(Value::Int(spec.max_restarts.into())),
         "min_uptime" => span(spec.min_uptime),
@@ -175,6 +178,11 @@ fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
         // A new key of the table must be written here; a test asks for every one.
         _ => None,
     }
+}
+
+fn codes(codes: &[u8]) -> Option<Value> {
+    let nodes = codes.iter().map(|code| Node::from(Value::Int((*code).into())));
+    (!codes.is_empty()).then(|| Value::List(nodes.collect()))
 }
 
 /// One as a text, as most people write it.

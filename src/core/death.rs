@@ -74,7 +74,7 @@ fn record(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) {
 fn failed_boot(app: &mut App, slot: u32, dead: &Dead, wanted: bool, others: bool, turn: &mut Turn<'_>) {
     let on_this_run = |goal: &Goal| matches!(goal, Goal::Up { run, reached: false, .. } if *run == dead.run);
     let policy = app.spec(dead.revision).restart;
-    if wanted && !others && is_clean(dead) && policy != Restart::Always {
+    if wanted && !others && (stops(app, dead) || is_clean(dead) && policy != Restart::Always) {
         // A short job that did its work before anything could call it ready.
         let done = InstanceResult::Started;
         app.tell_waiters(slot, on_this_run, &done, turn);
@@ -104,6 +104,16 @@ fn failed_boot(app: &mut App, slot: u32, dead: &Dead, wanted: bool, others: bool
             respawn(app, slot, dead, turn);
         }
     }
+}
+
+/// It ended as an app of its kind does that is not to come back.
+fn stops(app: &App, dead: &Dead) -> bool {
+    let codes = &app.spec(dead.revision).stop_exit_codes;
+    let code = match dead.end.exit {
+        Some(Exit::Code(code)) if dead.end.reason == Reason::Exit => u8::try_from(code).ok(),
+        _ => None,
+    };
+    code.is_some_and(|code| codes.contains(&code))
 }
 
 fn is_clean(dead: &Dead) -> bool {
@@ -154,7 +164,8 @@ fn retry_for_memory(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) 
 
 fn verdict(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) -> Verdict {
     let spec = app.spec(dead.revision).clone();
-    let end = End { clean: is_clean(dead), was_ready: dead.end.phase == Phase::Up, up: dead.end.up };
+    let stops = stops(app, dead);
+    let end = End { clean: is_clean(dead), stops, was_ready: dead.end.phase == Phase::Up, up: dead.end.up };
     match app.runtime.slots.get_mut(&slot) {
         Some(instance) => restart::next_verdict(&spec, &mut instance.crashes, end, &mut turn.numbers.jitter),
         None => Verdict::Rest,

@@ -22,7 +22,7 @@ use crate::logs::source::Wanted;
 use crate::metrics::meter::Depth;
 use crate::model::ids::{AppName, InstanceId};
 use crate::model::logframe::LogStream;
-use crate::model::request::{Denied, Request};
+use crate::model::request::{Denied, Request, Whom};
 use crate::model::selector::{Selector, Target};
 use crate::model::spec::{AppSpec, Identity, LogFormat, Replace};
 use crate::model::status::{AppView, InstanceStatus, InstanceView, Measure};
@@ -35,6 +35,7 @@ pub struct Checked {
     pub(super) rights: Rights,
     /// Of apps that are there already, these may be changed.
     pub(super) owners: Owners,
+    pub(super) whom: Whom,
     pub(super) answer: oneshot::Sender<Result<Job, Refusal>>,
 }
 
@@ -151,7 +152,8 @@ impl Driver {
         tokio::task::spawn_blocking(move || {
             let specs = specs::check(make());
             let rights = if caller.uid == 0 { Rights::Root } else { Rights::User };
-            let _ = tell.send(Told::Checked(Box::new(Checked { specs, rights, owners, answer })));
+            let _ =
+                tell.send(Told::Checked(Box::new(Checked { specs, rights, owners, whom: Whom::OfTheirFile, answer })));
         });
     }
 
@@ -204,7 +206,7 @@ impl Driver {
                 let accounts = accounts.into_iter().map(|(app, identity, account)| (app, (identity, account)));
                 self.executor.accounts.extend(accounts);
                 self.tell_who_listens();
-                self.submit(Request::Deploy { specs }, checked.answer);
+                self.submit(Request::Deploy { specs, whom: checked.whom }, checked.answer);
             }
             Err(refusal) => drop(checked.answer.send(Err(refusal))),
         }
@@ -248,6 +250,7 @@ impl Driver {
             }
             PlanAction::Unchanged => ("unchanged", String::new()),
             PlanAction::Schedule => ("schedule", changes()),
+            PlanAction::Register => ("register", changes()),
             PlanAction::Stop => ("stop", changes()),
         };
         PlanLine { app: app.to_string(), instance: Some(line.instance.to_string()), action: action.to_owned(), why }

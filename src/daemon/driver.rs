@@ -361,7 +361,7 @@ impl Driver {
     /// Before a request changes what is wanted: whether that can be saved. What is running can always be let go.
     fn has_room_for(&self, request: &Request) -> Result<(), StoreError> {
         let more = match request {
-            Request::Deploy { specs } => serde_json::to_vec(specs).map_or(0, |bytes| bytes.len()),
+            Request::Deploy { specs, .. } => serde_json::to_vec(specs).map_or(0, |bytes| bytes.len()),
             Request::Start { .. } | Request::Stop { .. } | Request::Scale { .. } | Request::Delete { .. } => 0,
             // A restart changes nothing of it but the numbers of runs; a kill and a shutdown must always be possible.
             Request::Restart { .. }

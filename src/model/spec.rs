@@ -40,6 +40,9 @@ pub struct AppSpec {
     /// Sockets that stead makes and passes, fd 3 and on in this order. No two overlap.
     #[serde(default)]
     pub listen: Vec<Listen>,
+    /// Whether a file that has it starts it.
+    #[serde(default = "yes")]
+    pub autostart: bool,
     pub ready_on: ReadyOn,
     pub start_timeout: Duration,
     pub drain_timeout: Duration,
@@ -47,8 +50,14 @@ pub struct AppSpec {
     pub stop_signal: Signal,
     pub stop_scope: StopScope,
     pub restart: Restart,
+    /// Exit codes that are as good as 0 for `on-failure`, and for every other policy an end.
+    #[serde(default)]
+    pub stop_exit_codes: Vec<u8>,
     /// None: at once, then exponential with jitter.
     pub restart_delay: Option<Duration>,
+    /// The first delay where each is half as long again as the one before. Never set together with `restart_delay`.
+    #[serde(default)]
+    pub exp_backoff_restart_delay: Option<Duration>,
     /// 0: no limit.
     pub max_restarts: u32,
     pub min_uptime: Duration,

@@ -603,7 +603,7 @@ fn every_key_of_the_table_is_written_where_it_says_something() {
          capabilities = [\"kill\"]\nno_new_privs = false\ninstances = 2\nmax_surge = 2\nreplace = \"new-first\"\n\
          share_ports = false\nbalance = \"hash\"\nlisten = [\"80\"]\nready_on = \"message\"\nstart_timeout = \"1s\"\ndrain_timeout = \"1s\"\n\
          stop_signal = \"HUP\"\nstop_timeout = \"1s\"\nstop_scope = \"all\"\nrestart = \"never\"\n\
-         cron_restart = [\"@daily\", \"0 * * * *\"]\ntime_zone = \"UTC\"\n\
+         stop_exit_codes = [3]\nautostart = false\ncron_restart = [\"@daily\", \"0 * * * *\"]\ntime_zone = \"UTC\"\n\
          restart_delay = \"1s\"\nmax_restarts = 1\nmin_uptime = \"2s\"\nmemory_max = \"2G\"\n\
          memory_swap_max = \"1M\"\nmax_memory_restart = \"1G\"\ncpu_max = \"50%\"\ncpu_weight = 50\ntasks_max = 9\n\
          nice = 1\noom_score_adj = 1\numask = \"077\"\nprotect_system = \"full\"\nprotect_home = \"read-only\"\n\
@@ -613,7 +613,7 @@ fn every_key_of_the_table_is_written_where_it_says_something() {
     );
     let written: Vec<_> = to_raw(&spec).into_iter().map(|(key, _)| key).collect();
     // These stand in place of others.
-    let elsewhere = ["profile", "schedule"];
+    let elsewhere = ["profile", "schedule", "exp_backoff_restart_delay"];
     let known: Vec<_> = keys::all().map(|key| key.name).filter(|name| !elsewhere.contains(name)).collect();
     assert_eq!(written, known);
     comes_back(&spec);
@@ -655,7 +655,10 @@ fn a_change_is_named_by_its_key_and_hides_variables() {
 
 /// Keys with values of their kind, any of them absent.
 fn some_keys() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
-    let choices: [(&str, &[&str]); 37] = [
+    let choices: [(&str, &[&str]); 40] = [
+        ("stop_exit_codes", &["0", "[]", "[255, 3, 3]"]),
+        ("exp_backoff_restart_delay", &["\"100ms\"", "\"15s\""]),
+        ("autostart", &["true", "false"]),
         ("cron_restart", &["\"@daily\"", "[\"0 0 * * *\", \"* * * * * *\"]"]),
         ("schedule", &["\"*/5  9-17 * * mon-fri\"", "[\"0 0 L * *\"]"]),
         (

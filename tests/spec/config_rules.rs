@@ -99,3 +99,41 @@ fn a_changed_time_is_a_change() {
     let lines: Vec<_> = changes.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["cron_restart: \"@daily\" → [\"@daily\", \"@hourly\"]"]);
 }
+
+// Ends and beginnings.
+
+#[test]
+fn exit_codes_are_in_order_and_each_once() {
+    assert_eq!(with("stop_exit_codes = [42, 0, 42]").stop_exit_codes, [0, 42]);
+    assert_eq!(with("stop_exit_codes = 3").stop_exit_codes, [3]);
+    comes_back(&with("exp_backoff_restart_delay = \"250ms\"\nautostart = false"));
+}
+
+#[test]
+fn ends_that_cannot_be_are_refused() {
+    let keys = "stop_exit_codes = [1, 256, -1, \"x\"]\nrestart_delay = 0\nexp_backoff_restart_delay = \"20s\"";
+    assert_snapshot!(wrong(keys), @r#"
+    web.toml:3:23: `stop_exit_codes`: no program ends with 256
+      3 | stop_exit_codes = [1, 256, -1, "x"]
+        |                       ^^^ exit codes are from 0 to 255
+    web.toml:3:28: `stop_exit_codes`: no program ends with -1
+      3 | stop_exit_codes = [1, 256, -1, "x"]
+        |                            ^^ exit codes are from 0 to 255
+    web.toml:3:32: `stop_exit_codes`: a list of exit codes cannot hold text
+      3 | stop_exit_codes = [1, 256, -1, "x"]
+        |                                ^^^ write a number
+    web.toml:5:29: `exp_backoff_restart_delay`: delays grow to 15s and no further
+      5 | exp_backoff_restart_delay = "20s"
+        |                             ^^^^^ use less, or `restart_delay` for one that stays the same
+    "#);
+    assert_snapshot!(wrong("restart_delay = \"1s\"\nexp_backoff_restart_delay = \"1s\""), @r#"
+    web.toml:4:29: `exp_backoff_restart_delay`: `restart_delay` says that the delay is always the same
+      4 | exp_backoff_restart_delay = "1s"
+        |                             ^^^^ leave one of the two out
+    "#);
+    assert_snapshot!(wrong("exp_backoff_restart_delay = 0"), @r#"
+    web.toml:3:29: `exp_backoff_restart_delay`: nothing does not grow
+      3 | exp_backoff_restart_delay = 0
+        |                             ^ give it some time, as in "100ms", or leave the key out
+    "#);
+}

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use stead::core::{Desired, Effect, Event, Part, Runtime, State, World};
 use stead::model::exit::Exit;
 use stead::model::ids::{InstanceId, JobId, ProcId, Slot};
-use stead::model::request::{Request, ScaleTo};
+use stead::model::request::{Request, ScaleTo, Whom};
 use stead::model::selector::{Generation, Selector};
 use stead::model::signal::Signal;
 use stead::model::spec::{AppSpec, Replace, Restart};
@@ -395,7 +395,7 @@ impl Machine {
     fn run(&mut self, op: Op) {
         match op {
             Op::Deploy { app, variant, instances } => {
-                self.ask(Request::Deploy { specs: vec![app_spec(app, variant, instances)] });
+                self.ask(Request::Deploy { specs: vec![app_spec(app, variant, instances)], whom: Whom::OfTheirFile });
             }
             Op::Ask { what, whom } => {
                 let selectors = vec![self.selector(whom, what >= 250)];

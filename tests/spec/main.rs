@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod config_rules;
 mod core_properties;
+mod core_rules;
 mod core_scenarios;
 mod core_times;
 mod packaging;

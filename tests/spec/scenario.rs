@@ -7,7 +7,7 @@ use stead::core::{Effect, Event, World, effect::News};
 use stead::model::exit::Exit;
 use stead::model::ids::{AppName, InstanceId, JobId, ProcId, Run, Slot};
 use stead::model::quantity::{Bytes, Surge};
-use stead::model::request::{InstanceResult, Outcome, Request, ScaleTo};
+use stead::model::request::{InstanceResult, Outcome, Request, ScaleTo, Whom};
 use stead::model::selector::Selector;
 use stead::model::signal::Signal;
 use stead::model::spec::*;
@@ -51,6 +51,7 @@ pub fn spec(name: &str) -> AppSpec {
         share_ports: true,
         balance: Balance::RoundRobin,
         listen: vec![],
+        autostart: true,
         ready_on: ReadyOn::Auto,
         start_timeout: secs(30),
         drain_timeout: secs(10),
@@ -58,7 +59,9 @@ pub fn spec(name: &str) -> AppSpec {
         stop_signal: Signal::TERM,
         stop_scope: StopScope::Main,
         restart: Restart::Always,
+        stop_exit_codes: vec![],
         restart_delay: None,
+        exp_backoff_restart_delay: None,
         max_restarts: 16,
         min_uptime: secs(1),
         times: Default::default(),
@@ -215,7 +218,7 @@ impl Scenario {
 
     pub fn deploy(&mut self) -> JobId {
         let spec = self.spec.clone();
-        self.request(Request::Deploy { specs: vec![spec] })
+        self.request(Request::Deploy { specs: vec![spec], whom: Whom::OfTheirFile })
     }
 
     /// A deployment of the app with one setting changed.

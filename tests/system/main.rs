@@ -19,6 +19,7 @@ mod ports;
 mod readiness;
 mod remote;
 mod rolls;
+mod rules;
 mod sandbox;
 mod spawning;
 mod stopping;
