@@ -151,7 +151,7 @@ pub struct PlanLine {
     pub app: String,
     /// None where the line is about the app as a whole.
     pub instance: Option<String>,
-    /// `start`, `roll-new-first`, `roll-old-first`, `stop`, `unchanged`.
+    /// `start`, `roll-new-first`, `roll-old-first`, `schedule`, `register`, `stop`, `unchanged`.
     pub action: String,
     /// Which settings differ, in words, such as `memory_max: 64M -> 128M`.
     pub why: String,

@@ -34,8 +34,14 @@ pub(super) fn properties(view: &AppView) -> Properties {
         ("User", view.spec.identity.user.clone().into()),
         ("Revision", view.revision.0.into()),
         ("InstancesWanted", view.instances.into()),
+        ("NextTime", next_time(view).into()),
         ("Instances", instances(view).into()),
     ])
+}
+
+/// Milliseconds since 1970.
+fn next_time(view: &AppView) -> u64 {
+    view.next_time.map_or(0, |at| at.0 / 1_000_000)
 }
 
 fn instances(view: &AppView) -> Vec<OwnedObjectPath> {
@@ -169,6 +175,16 @@ impl App {
         #[zbus(header)] header: Option<Header<'_>>,
     ) -> fdo::Result<u32> {
         Ok(self.view(connection, header).await?.instances)
+    }
+
+    /// When `schedule` runs it next, or `cron_restart` restarts it, in milliseconds since 1970-01-01 UTC; 0: at no time.
+    #[zbus(property)]
+    async fn next_time(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Option<Header<'_>>,
+    ) -> fdo::Result<u64> {
+        Ok(next_time(&*self.view(connection, header).await?))
     }
 
     /// The objects of its instances.

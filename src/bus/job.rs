@@ -31,6 +31,8 @@ pub fn words(result: &InstanceResult) -> (&'static str, &str) {
     match result {
         InstanceResult::Started => ("started", ""),
         InstanceResult::Unchanged => ("unchanged", ""),
+        InstanceResult::Scheduled => ("scheduled", ""),
+        InstanceResult::Registered => ("registered", ""),
         InstanceResult::Replaced => ("replaced", ""),
         InstanceResult::Stopped => ("stopped", ""),
         InstanceResult::Signalled => ("signalled", ""),

@@ -456,7 +456,7 @@ impl Manager {
         instances: Vec<String>,
     ) -> zbus::Result<()>;
 
-    /// A job is done with one instance: started, unchanged, replaced, stopped, signalled, reset, failed, superseded.
+    /// A job is done with one instance: started, unchanged, scheduled, registered, replaced, stopped, signalled, reset, failed, superseded.
     #[zbus(signal)]
     pub(super) async fn job_progress(
         emitter: &SignalEmitter<'_>,

@@ -82,12 +82,20 @@ fn number(value: Option<u64>) -> i64 {
     value.map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX))
 }
 
+fn text(text: String) -> OwnedValue {
+    OwnedValue::from(zvariant::Str::from(text))
+}
+
 fn given(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
 impl From<InstanceStatus> for InstanceRow {
     fn from(s: InstanceStatus) -> Self {
+        let mut more = Dict::new();
+        let next_time = s.next_time.map(|at| ("next_time", OwnedValue::from(at)));
+        let waits_for = s.waits_for.map(|what| ("waits_for", text(what)));
+        more.extend([next_time, waits_for].into_iter().flatten().map(|(name, value)| (name.to_owned(), value)));
         InstanceRow {
             id: s.id,
             app: s.app,
@@ -109,7 +117,7 @@ impl From<InstanceStatus> for InstanceRow {
             cgroup: s.cgroup.unwrap_or_default(),
             user: s.user,
             last_exit: ExitRow::from(s.last_exit),
-            more: Dict::new(),
+            more,
         }
     }
 }
@@ -126,6 +134,8 @@ impl TryFrom<InstanceRow> for InstanceStatus {
             at: row.last_exit.at,
             message: given(row.last_exit.message),
         });
+        let mut rest = row.more;
+        let mut more = |name: &str| rest.remove(name);
         Ok(InstanceStatus {
             id: row.id,
             app: row.app,
@@ -147,6 +157,8 @@ impl TryFrom<InstanceRow> for InstanceStatus {
             cgroup: given(row.cgroup),
             user: row.user,
             last_exit,
+            next_time: more("next_time").and_then(|at| u64::try_from(at).ok()),
+            waits_for: more("waits_for").and_then(|what| String::try_from(what).ok()),
         })
     }
 }
@@ -303,6 +315,8 @@ mod tests {
             cgroup: None,
             user: "www".into(),
             last_exit: None,
+            next_time: None,
+            waits_for: None,
         }
     }
 
@@ -326,6 +340,8 @@ mod tests {
                 at: 1_700_000_000_000,
                 message: Some("x".into()),
             }),
+            next_time: Some(1_700_000_000_000),
+            waits_for: Some("its next time, in 3h".into()),
             ..bare()
         }
     }

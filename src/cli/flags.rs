@@ -88,6 +88,8 @@ fn value_name(kind: Kind) -> &'static str {
         Kind::Signal => "SIGNAL",
         Kind::Instances => "N|max",
         Kind::Ready => "HOW",
+        Kind::Times => "PATTERN",
+        Kind::Codes => "N,...",
         Kind::Umask => "OCTAL",
         Kind::Account => "NAME",
         Kind::Env | Kind::Rlimits | Kind::Profiles => "K=V,...",

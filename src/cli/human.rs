@@ -19,17 +19,6 @@ pub fn span(span: Duration) -> String {
     }
 }
 
-/// One unit, for a column: `3d`, `12m`, `4s`.
-pub fn span_short(span: Duration) -> String {
-    let s = span.as_secs();
-    match s {
-        0..60 => format!("{s}s"),
-        60..3600 => format!("{}m", s / 60),
-        3600..172_800 => format!("{}h", s / 3600),
-        _ => format!("{}d", s / 86_400),
-    }
-}
-
 /// `0.0%`, `12.5%`, `230%`.
 pub fn percent(percent: f64) -> String {
     if percent < 99.95 { format!("{percent:.1}%") } else { format!("{percent:.0}%") }

@@ -377,6 +377,10 @@ impl Host for Machine<'_> {
                 );
             }
         }
+        if let Some(zone) = named.time_zone.filter(|zone| jiff::tz::TimeZone::get(zone).is_err()) {
+            let problem = format!("no time zone \"{zone}\" on this host");
+            fault("time_zone", problem, "use a name as in /usr/share/zoneinfo, which tzdata brings");
+        }
         for listen in named.listen {
             let Listen::Path(path) = listen else { continue };
             if let Some(directory) = Path::new(path).parent().filter(|directory| !directory.is_dir()) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
 
 use super::human;
-use crate::model::quantity::Bytes;
+use crate::model::quantity::{Bytes, rough_span};
 use crate::model::status::{InstanceStatus, Status};
 
 /// How a table is drawn.
@@ -25,7 +25,7 @@ struct Column {
     text: fn(&InstanceStatus) -> Cow<'_, str>,
 }
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 13] = [
     Column { title: "id", right: true, text: |s| s.id.to_string().into() },
     Column { title: "instance", right: false, text: |s| s.instance.as_str().into() },
     Column { title: "namespace", right: false, text: |s| s.namespace.as_str().into() },
@@ -38,11 +38,12 @@ const COLUMNS: [Column; 12] = [
     Column { title: "ports", right: false, text: |s| human::ports(&s.ports).into() },
     Column { title: "user", right: false, text: |s| s.user.as_str().into() },
     Column { title: "last exit", right: false, text: last_exit },
+    Column { title: "waits for", right: false, text: |s| s.waits_for.as_deref().unwrap_or_default().into() },
 ];
 
 /// Which column goes next when there is too little room. What names an instance and says how it is, stays.
-const DROP_ORDER: [&str; 10] =
-    ["namespace", "last exit", "user", "ports", "pid", "restarts", "id", "cpu", "uptime", "memory"];
+const DROP_ORDER: [&str; 11] =
+    ["namespace", "last exit", "user", "ports", "pid", "restarts", "id", "cpu", "uptime", "memory", "waits for"];
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -52,7 +53,7 @@ fn or_dash<'a, T: ToString>(value: Option<T>) -> Cow<'a, str> {
 }
 
 fn uptime(s: &InstanceStatus) -> Cow<'_, str> {
-    or_dash(s.uptime_ms.map(|ms| human::span_short(Duration::from_millis(ms))))
+    or_dash(s.uptime_ms.map(|ms| rough_span(Duration::from_millis(ms))))
 }
 
 /// What differs from the ordinary stands beside the status: it explains it.

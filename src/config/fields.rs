@@ -87,7 +87,7 @@ pub(super) fn words(key: &Key, node: &Node) -> Read<Vec<String>> {
 }
 
 /// Every item or every fault, each placed at its item.
-fn each<T>(items: &[Node], read: impl Fn(&Node) -> Read<T>) -> Read<Vec<T>> {
+pub(super) fn each<T>(items: &[Node], read: impl Fn(&Node) -> Read<T>) -> Read<Vec<T>> {
     let mut out = Vec::with_capacity(items.len());
     let mut faults = Vec::new();
     for item in items {

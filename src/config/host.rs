@@ -30,6 +30,7 @@ pub struct Named<'a> {
     pub out_file: Option<&'a str>,
     pub error_file: Option<&'a str>,
     pub listen: &'a [Listen],
+    pub time_zone: Option<&'a str>,
 }
 
 /// One that is not there.

@@ -80,6 +80,10 @@ pub enum Kind {
     Ready,
     /// Ports, addresses and paths of sockets: a list, or one.
     Listen,
+    /// Patterns of cron(8): a list, or one.
+    Times,
+    /// Exit codes: a list, or one.
+    Codes,
     Umask,
     /// User or group: a name or a number.
     Account,
@@ -121,6 +125,11 @@ impl Key {
             Kind::Words if self.name == "capabilities" => list(&mut text.split(',').map(str::trim)),
             Kind::Words => list(&mut text.split_whitespace()),
             Kind::Accounts | Kind::Listen | Kind::Paths => list(&mut text.split(',').map(str::trim)),
+            Kind::Codes => {
+                let codes = text.split(',').map(str::trim).filter(|code| !code.is_empty());
+                let number = |code: &str| code.parse().map_or_else(|_| code.into(), Value::Int);
+                Value::List(codes.map(|code| Node::from(number(code))).collect())
+            }
             Kind::Text
             | Kind::Path
             | Kind::Run
@@ -131,6 +140,7 @@ impl Key {
             | Kind::Surge
             | Kind::Signal
             | Kind::Ready
+            | Kind::Times
             | Kind::Umask
             | Kind::Account
             | Kind::Env
@@ -175,6 +185,8 @@ impl Kind {
             Kind::Instances => "whole number from 1 to 1000, or \"max\"".to_owned(),
             Kind::Ready => "word, URL or list of texts".to_owned(),
             Kind::Listen => "list of ports, addresses and paths".to_owned(),
+            Kind::Codes => "exit code, or list of them".to_owned(),
+            Kind::Times => "cron pattern, as \"30 2 * * *\", or list of them".to_owned(),
             Kind::Umask => "octal digits in quotes, as \"022\"".to_owned(),
             Kind::Account => "name or number".to_owned(),
             Kind::Accounts => "list of names or numbers".to_owned(),
@@ -189,6 +201,7 @@ impl Kind {
         let article = match self {
             Kind::Choice(_) | Kind::Switch(_) => "one of ",
             Kind::Bool | Kind::Text | Kind::Run | Kind::Cpu | Kind::Umask => "",
+            Kind::Codes => "an ",
             Kind::Path
             | Kind::Paths
             | Kind::Words
@@ -200,6 +213,7 @@ impl Kind {
             | Kind::Instances
             | Kind::Ready
             | Kind::Listen
+            | Kind::Times
             | Kind::Account
             | Kind::Accounts
             | Kind::Env
@@ -268,7 +282,7 @@ mod tests {
             let found = nearest_to(slip);
             assert!(found == Some(meant) || slip == "enviroment", "{slip}: {found:?}");
         }
-        for stranger in ["watch", "xyzzy", "", "cron_restart_pattern_x"] {
+        for stranger in ["watch", "xyzzy", "", "at_half_past_two"] {
             assert_eq!(nearest_to(stranger), None, "{stranger}");
         }
     }

@@ -11,6 +11,7 @@
 pub mod command;
 pub mod diff;
 pub mod ecosystem;
+pub mod ends;
 pub mod error;
 pub mod excerpt;
 pub mod fields;
@@ -30,6 +31,7 @@ pub mod settings;
 pub mod shell;
 pub mod source;
 pub mod table;
+pub mod times;
 pub mod write;
 
 pub use diff::{Change, diff};

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::command::{self, Places};
+use super::ends;
 use super::error::{Errors, Fault, nearest, quoted};
 use super::fields as f;
 use super::host::{Host, Named, name_given};
@@ -19,12 +20,13 @@ use super::rlimit::rlimits;
 use super::rules::{check_authority, check_together};
 use super::sandbox::sandbox;
 use super::source::Source;
+use super::times::{default_restart, times};
 use super::write::{LOG_FORMATS, REPLACE, RESTART, STOP_SCOPE};
 use crate::model::ids::AppName;
 use crate::model::quantity::{Bytes, Surge};
 use crate::model::signal::Signal;
 use crate::model::spec::{
-    AppSpec, Identity, Limits, LogFormat, LogSettings, ProcessSettings, ReadyOn, Replace, Restart, StopScope,
+    AppSpec, Identity, Limits, LogFormat, LogSettings, ProcessSettings, ReadyOn, Replace, StopScope,
 };
 
 /// Who asks.
@@ -196,6 +198,7 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
     let instance_var = r.read("instance_var", f::variable);
     let increment_var = r.read("increment_var", f::variable);
     let instances = r.read("instances", f::instances(ctx.cpus));
+    let autostart = r.read("autostart", f::boolean);
     let max_surge = r.read("max_surge", f::surge);
     let replace = r.read("replace", f::choice(REPLACE));
     let share_ports = r.read("share_ports", f::boolean);
@@ -221,6 +224,9 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
     let min_uptime = span("min_uptime");
     let stop_signal = r.read("stop_signal", f::signal);
     let stop_scope = r.read("stop_scope", f::choice(STOP_SCOPE));
+    let times = times(r);
+    let first_delay = r.read("exp_backoff_restart_delay", ends::first_delay);
+    let stop_exit_codes = r.read("stop_exit_codes", ends::codes);
     let restart = r.read("restart", f::choice(RESTART));
     let max_restarts = r.read("max_restarts", f::count).and_then(|n| u32::try_from(n).ok());
     if let Some(host) = host {
@@ -232,6 +238,7 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
             out_file: log.out_file.as_deref(),
             error_file: log.error_file.as_deref(),
             listen: listen.as_deref().unwrap_or_default(),
+            time_zone: times.time_zone.as_deref(),
         };
         for missing in host.missing(&named) {
             r.fault(missing.key, missing.problem, missing.mend);
@@ -259,16 +266,20 @@ fn build(r: &mut Reader<'_>, ctx: &Context<'_>, host: Option<&dyn Host>) -> Opti
         share_ports: share_ports.unwrap_or_default(),
         balance: balance.unwrap_or_default(),
         listen: listen.unwrap_or_default(),
+        autostart: autostart.unwrap_or(true),
         ready_on: ready_on.unwrap_or(ReadyOn::Auto),
         start_timeout: start_timeout.unwrap_or_default(),
         drain_timeout: drain_timeout.unwrap_or_default(),
         stop_timeout: stop_timeout.unwrap_or_default(),
         stop_signal: Signal::TERM,
         stop_scope: stop_scope.unwrap_or(if shell_stays { StopScope::All } else { StopScope::Main }),
-        restart: restart.unwrap_or(Restart::Always),
+        restart: restart.unwrap_or(default_restart(&times)),
+        stop_exit_codes: stop_exit_codes.unwrap_or_default(),
         restart_delay,
+        exp_backoff_restart_delay: first_delay,
         max_restarts: max_restarts.unwrap_or_default(),
         min_uptime: min_uptime.unwrap_or_default(),
+        times,
         log,
     };
     spec.stop_signal = stop_signal.unwrap_or_else(|| default_stop_signal(&spec));

@@ -5,6 +5,7 @@ use super::listen;
 use super::reader::Reader;
 use super::resolve::{Authority, Context};
 use super::sandbox::check_sandbox;
+use super::times::check_times;
 use crate::model::spec::{AppSpec, Command, LogFormat, ReadyOn};
 
 pub(super) fn check_authority(r: &mut Reader<'_>, spec: &AppSpec, ctx: &Context<'_>) {
@@ -72,6 +73,11 @@ pub(super) fn check_together(r: &mut Reader<'_>, spec: &AppSpec) {
     }
     listen::check_readiness(r, spec);
     check_sandbox(r, spec);
+    check_times(r, spec);
+    if spec.exp_backoff_restart_delay.is_some() && spec.restart_delay.is_some() {
+        let mend = "leave one of the two out";
+        r.fault("exp_backoff_restart_delay", "`restart_delay` says that the delay is always the same", mend);
+    }
     let log = &spec.log;
     if log.error_file.is_some() && log.format != LogFormat::Raw {
         r.fault(

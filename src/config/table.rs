@@ -162,6 +162,14 @@ pub static SECTIONS: &[Section] = &[
         keys: &[
             key("instances", Kind::Instances, Text("1"), "How many instances run", "\"max\" or 0: one for each CPU."),
             key(
+                "autostart",
+                Kind::Bool,
+                Text("true"),
+                "It is started by its file, and with all others",
+                "`false`: `stead start FILE`, `stead start all`, a reload of the files and a boot only register it; it is \
+                 `stopped` until somebody starts it by its name, and from then on comes up again with the machine.",
+            ),
+            key(
                 "max_surge",
                 Kind::Surge,
                 Text("25%"),
@@ -262,13 +270,14 @@ pub static SECTIONS: &[Section] = &[
             ),
         ],
     },
+    super::times::SECTION,
     Section {
         title: "What happens when it dies",
         keys: &[
             key(
                 "restart",
                 Kind::Choice(&["always", "on-failure", "never"]),
-                Text("always"),
+                Derived("always; never with `schedule`"),
                 "Which ends are followed by a restart",
                 "",
             ),
@@ -277,6 +286,21 @@ pub static SECTIONS: &[Section] = &[
                 Kind::Span,
                 Derived("at once, then longer with every death in a row, up to 15s"),
                 "A fixed delay before each restart",
+                "",
+            ),
+            key(
+                "exp_backoff_restart_delay",
+                Kind::Span,
+                Unset,
+                "The delay before the first restart, where each is half as long again as the one before",
+                "Up to 15s, which is also the most that it can be. A run that was up for 30s starts the delays over. Not \
+                 together with `restart_delay`.",
+            ),
+            key(
+                "stop_exit_codes",
+                Kind::Codes,
+                Unset,
+                "Exit codes after which it stays stopped, whatever `restart` says",
                 "",
             ),
             key(

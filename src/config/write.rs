@@ -6,12 +6,14 @@ use std::fmt::Write as _;
 
 use super::command::shown_for;
 use super::keys::{self, Key};
-use super::raw::{Entry, KeyText, RawApp, Value};
+use super::raw::{Entry, KeyText, Node, RawApp, Value};
 use super::resolve::default_stop_signal;
 use super::rlimit;
 use super::sandbox::{PROTECT_HOME, PROTECT_SYSTEM, SECCOMP};
+use super::times::default_restart;
 use crate::model::quantity::{Bytes, format_span};
 use crate::model::spec::{AppSpec, Balance, LogFormat, ReadyOn, Replace, Restart, StopScope};
+use crate::model::times::Pattern;
 
 /// The words of `replace`, of `restart` and so on: one list for reading and writing.
 pub(super) const REPLACE: &[(&str, Replace)] = &[
@@ -163,7 +165,13 @@ fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
             (spec.stop_signal != default_stop_signal(spec)).then(|| Value::Str(spec.stop_signal.to_string()))
         }
         "stop_scope" => word(STOP_SCOPE, spec.stop_scope).filter(|_| spec.stop_scope != StopScope::Main),
-        "restart" => word(RESTART, spec.restart),
+        "schedule" => patterns(&spec.times.schedule),
+        "cron_restart" => patterns(&spec.times.cron_restart),
+        "time_zone" => text(&spec.times.time_zone),
+        "restart" => word(RESTART, spec.restart).filter(|_| spec.restart != default_restart(&spec.times)),
+        "exp_backoff_restart_delay" => spec.exp_backoff_restart_delay.and_then(span),
+        "stop_exit_codes" => codes(&spec.stop_exit_codes),
+        "autostart" => Some(Value::Bool(spec.autostart)),
         "restart_delay" => spec.restart_delay.and_then(span),
         "max_restarts" => Some(Value::Int(spec.max_restarts.into())),
         "min_uptime" => span(spec.min_uptime),
@@ -194,6 +202,20 @@ fn setting(spec: &AppSpec, run: &Run, key: &str) -> Option<Value> {
         "log_max_total" => Some(Value::Str(exact(spec.log.max_total))),
         // A new key of the table must be written here; a test asks for every one.
         _ => None,
+    }
+}
+
+fn codes(codes: &[u8]) -> Option<Value> {
+    let nodes = codes.iter().map(|code| Node::from(Value::Int((*code).into())));
+    (!codes.is_empty()).then(|| Value::List(nodes.collect()))
+}
+
+/// One as a text, as most people write it.
+fn patterns(patterns: &[Pattern]) -> Option<Value> {
+    match patterns {
+        [] => None,
+        [one] => Some(one.as_str().into()),
+        several => Some(Value::texts(several.iter().map(Pattern::as_str))),
     }
 }
 

@@ -74,6 +74,9 @@ pub fn admit(app: &mut App, turn: &mut Turn<'_>) {
 /// The order in which `spec` would replace what is alive in this slot. `Replace::Auto` means new-first wherever that can
 /// work, `Replace::ByPort` the same of an app that listens.
 pub fn plan_order(app: &App, instance: &Instance, spec: &AppSpec) -> Order {
+    if spec.is_job() {
+        return Order::OldFirst { why: None };
+    }
     match spec.replace {
         Replace::NewFirst => return Order::NewFirst,
         Replace::OldFirst => return Order::OldFirst { why: None },
@@ -110,7 +113,7 @@ fn gate(app: &App, slot: u32, run: Run) -> Gate {
     match (plan_order(app, instance, spec), instance.running()) {
         (Order::NewFirst, _) => Gate::Open,
         (Order::OldFirst { why: said }, Some(running)) => {
-            let why = if proc.purpose == Purpose::Memory { Reason::Memory } else { Reason::Replaced };
+            let why = proc.purpose.reason();
             let others = if strangers(app, spec).next().is_some() { Others::Go } else { Others::Stay };
             Gate::StopFirst { running: running.run, why, said, others }
         }
@@ -141,8 +144,8 @@ fn count_restart(app: &mut App, slot: u32, run: Run) {
     let Some(instance) = app.runtime.slots.get_mut(&slot) else { return };
     let why = match instance.get(run).map(|p| p.purpose) {
         Some(Purpose::Respawn) => instance.last_exit.as_ref().map_or(Reason::Unknown, |last| last.reason),
-        Some(Purpose::Memory) => Reason::Memory,
-        Some(Purpose::Start | Purpose::Roll { .. }) | None => return,
+        Some(purpose) if purpose.renews() => purpose.reason(),
+        Some(_) | None => return,
     };
     instance.restarts += 1;
     *instance.restart_reasons.entry(why).or_default() += 1;

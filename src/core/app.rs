@@ -13,6 +13,7 @@ use super::instance::{Goal, Instance, Proc, Purpose, Rest};
 use super::moves::Context;
 use super::slots::Slots;
 use super::state::{Became, Input, State};
+use super::timer::Timer;
 use super::turn::Turn;
 use super::{admission, death, eviction};
 use crate::model::exit::Reason;
@@ -55,6 +56,9 @@ pub struct AppRuntime {
     /// The newest revision, and each older one that a proc still has or may be brought back to.
     pub specs: BTreeMap<Revision, Arc<AppSpec>>,
     pub slots: Slots,
+    /// None: nothing is done to it by the calendar.
+    #[serde(default)]
+    pub timer: Option<Timer>,
 }
 
 /// What of an app an event can have put at odds with what is wanted.
@@ -72,6 +76,8 @@ pub struct App {
     pub runtime: AppRuntime,
     /// `runtime.specs` may have changed since somebody last asked.
     pub(super) specs_touched: bool,
+    /// The same of `runtime.timer`.
+    pub(super) timer_touched: bool,
     /// Emptied by each change, filled when somebody looks.
     pub(super) view: OnceLock<Arc<AppView>>,
 }
@@ -79,7 +85,14 @@ pub struct App {
 impl App {
     pub fn new(desired: AppDesired, mut runtime: AppRuntime) -> Self {
         runtime.specs.insert(desired.revision, Arc::clone(&desired.spec));
-        Self { name: desired.spec.name.clone(), desired, runtime, specs_touched: true, view: OnceLock::new() }
+        Self {
+            name: desired.spec.name.clone(),
+            desired,
+            runtime,
+            specs_touched: true,
+            timer_touched: true,
+            view: OnceLock::new(),
+        }
     }
 
     /// How many instances are wanted.
@@ -183,8 +196,9 @@ impl App {
         }
     }
 
-    /// Lets every proc that waited for this moment go on.
+    /// Lets every proc that waited for this moment go on, and does what is due by the calendar.
     pub fn apply_deadlines(&mut self, turn: &mut Turn<'_>) {
+        self.keep_time(turn);
         let due = |p: &&Proc| p.state.deadline().is_some_and(|at| at <= turn.now.mono);
         let slots = self.runtime.slots.iter();
         let ready: Vec<(u32, Run)> =
@@ -205,6 +219,7 @@ impl App {
                 }
             }
         }
+        self.arm(turn);
         admission::admit(self, turn);
         match which {
             Which::Slot(slot) => self.answer_waiters(slot, turn),
@@ -266,14 +281,19 @@ impl App {
         };
         let missing = !self.desired.deleting && (0..self.count()).any(|slot| !self.runtime.slots.contains_key(&slot));
         let over = self.desired.deleting && self.is_empty();
-        over || (missing && !closing) || self.runtime.slots.iter().any(at_odds)
+        over || self.is_wrongly_armed(closing) || (missing && !closing) || self.runtime.slots.iter().any(at_odds)
     }
 
     fn fill(&mut self, slot: u32, turn: &mut Turn<'_>) {
         // Whoever changed the wish has told them, unless that change is all that a torn save kept of it.
         self.tell_waiters(slot, |goal| *goal == Goal::Down, &InstanceResult::Superseded, turn);
         let bare = |i: &Instance| i.procs.is_empty() && i.rest == Rest::No;
-        if self.runtime.slots.get(&slot).is_some_and(bare) {
+        if !self.runtime.slots.get(&slot).is_some_and(bare) {
+            return;
+        }
+        if self.desired.spec.is_job() {
+            self.runtime.slots.make(slot).rest = Rest::Resting;
+        } else {
             self.queue(slot, self.desired.revision, Purpose::Start, None, turn);
         }
     }

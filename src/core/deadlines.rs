@@ -5,16 +5,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::ids::AppName;
-use crate::model::time::Mono;
 
-#[derive(Debug, Default)]
-pub struct Deadlines {
-    ordered: BTreeSet<(Mono, AppName)>,
-    of_app: BTreeMap<AppName, Mono>,
+/// On one of the two clocks.
+#[derive(Debug)]
+pub struct Deadlines<T> {
+    ordered: BTreeSet<(T, AppName)>,
+    of_app: BTreeMap<AppName, T>,
 }
 
-impl Deadlines {
-    pub fn set(&mut self, app: &AppName, at: Option<Mono>) {
+impl<T> Default for Deadlines<T> {
+    fn default() -> Self {
+        Self { ordered: BTreeSet::new(), of_app: BTreeMap::new() }
+    }
+}
+
+impl<T: Ord + Copy> Deadlines<T> {
+    pub fn set(&mut self, app: &AppName, at: Option<T>) {
         if self.of_app.get(app).copied() == at {
             return;
         }
@@ -27,12 +33,12 @@ impl Deadlines {
         }
     }
 
-    pub fn first(&self) -> Option<Mono> {
+    pub fn first(&self) -> Option<T> {
         self.ordered.first().map(|(at, _)| *at)
     }
 
     /// The apps whose deadline has come.
-    pub fn due(&self, now: Mono) -> Vec<AppName> {
+    pub fn due(&self, now: T) -> Vec<AppName> {
         self.ordered.iter().take_while(|(at, _)| *at <= now).map(|(_, app)| app.clone()).collect()
     }
 }

@@ -4,7 +4,7 @@
 
 use super::app::App;
 use super::effect::News;
-use super::instance::{Goal, Purpose, Rest};
+use super::instance::{Goal, Proc, Purpose, Rest};
 use super::restart::{self, End, Verdict};
 use super::state::{Death, Phase};
 use super::turn::Turn;
@@ -74,7 +74,7 @@ fn record(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) {
 fn failed_boot(app: &mut App, slot: u32, dead: &Dead, wanted: bool, others: bool, turn: &mut Turn<'_>) {
     let on_this_run = |goal: &Goal| matches!(goal, Goal::Up { run, reached: false, .. } if *run == dead.run);
     let policy = app.spec(dead.revision).restart;
-    if wanted && !others && is_clean(dead) && policy != Restart::Always {
+    if wanted && !others && (stops(app, dead) || is_clean(dead) && policy != Restart::Always) {
         // A short job that did its work before anything could call it ready.
         let done = InstanceResult::Started;
         app.tell_waiters(slot, on_this_run, &done, turn);
@@ -84,7 +84,10 @@ fn failed_boot(app: &mut App, slot: u32, dead: &Dead, wanted: bool, others: bool
     let why = failure(app, slot, dead);
     app.tell_waiters(slot, on_this_run, &InstanceResult::Failed { why: why.clone() }, turn);
     if let Purpose::Roll { job, .. } = dead.purpose {
-        cancel_roll(app, slot, job, &why, turn);
+        cancel(app, slot, Series::Roll(job), &why, turn);
+    }
+    if dead.purpose == Purpose::Cron {
+        cancel(app, slot, Series::Cron, &why, turn);
     }
     if !wanted {
         return;
@@ -93,9 +96,24 @@ fn failed_boot(app: &mut App, slot: u32, dead: &Dead, wanted: bool, others: bool
     match dead.purpose {
         Purpose::Memory if others && !coming => retry_for_memory(app, slot, dead, turn),
         _ if others => {}
-        Purpose::Roll { from, .. } if from != dead.revision => bring_back(app, slot, from, &why, turn),
-        Purpose::Roll { .. } | Purpose::Start | Purpose::Respawn | Purpose::Memory => respawn(app, slot, dead, turn),
+        // A run of a job that a person asked for is no reason to run it once more as it was.
+        Purpose::Roll { from, .. } if from != dead.revision && !app.spec(dead.revision).is_job() => {
+            bring_back(app, slot, from, &why, turn);
+        }
+        Purpose::Roll { .. } | Purpose::Start | Purpose::Respawn | Purpose::Memory | Purpose::Cron => {
+            respawn(app, slot, dead, turn);
+        }
     }
+}
+
+/// It ended as an app of its kind does that is not to come back.
+fn stops(app: &App, dead: &Dead) -> bool {
+    let codes = &app.spec(dead.revision).stop_exit_codes;
+    let code = match dead.end.exit {
+        Some(Exit::Code(code)) if dead.end.reason == Reason::Exit => u8::try_from(code).ok(),
+        _ => None,
+    };
+    code.is_some_and(|code| codes.contains(&code))
 }
 
 fn is_clean(dead: &Dead) -> bool {
@@ -122,6 +140,10 @@ fn respawn(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) {
             queue_after(app, slot, dead.revision, Purpose::Respawn, (after, attempts), turn);
         }
         Verdict::Rest => rest(app, slot, Rest::Resting),
+        Verdict::GiveUp { deaths } if app.spec(dead.revision).is_job() => {
+            rest(app, slot, Rest::Resting);
+            app.log_instance(slot, News::GaveUpUntilDue { deaths }, turn);
+        }
         Verdict::GiveUp { deaths } => {
             rest(app, slot, Rest::Errored);
             app.log_instance(slot, News::GaveUp { deaths }, turn);
@@ -142,7 +164,8 @@ fn retry_for_memory(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) 
 
 fn verdict(app: &mut App, slot: u32, dead: &Dead, turn: &mut Turn<'_>) -> Verdict {
     let spec = app.spec(dead.revision).clone();
-    let end = End { clean: is_clean(dead), was_ready: dead.end.phase == Phase::Up, up: dead.end.up };
+    let stops = stops(app, dead);
+    let end = End { clean: is_clean(dead), stops, was_ready: dead.end.phase == Phase::Up, up: dead.end.up };
     match app.runtime.slots.get_mut(&slot) {
         Some(instance) => restart::next_verdict(&spec, &mut instance.crashes, end, &mut turn.numbers.jitter),
         None => Verdict::Rest,
@@ -178,14 +201,23 @@ fn bring_back(app: &mut App, slot: u32, to: Revision, why: &str, turn: &mut Turn
     app.log_instance(slot, News::RolledBack { to, why: why.to_owned() }, turn);
 }
 
+/// Replacements of several instances that go one after the other, for one reason.
+#[derive(Debug, Clone, Copy)]
+enum Series {
+    Roll(JobId),
+    Cron,
+}
+
 /// What has not been replaced yet stays; what had already been stopped for it comes back.
-fn cancel_roll(app: &mut App, failed: u32, job: JobId, why: &str, turn: &mut Turn<'_>) {
-    let of_roll = |purpose: Purpose| match purpose {
-        Purpose::Roll { from, job: of } if of == job => Some(from),
-        Purpose::Roll { .. } | Purpose::Start | Purpose::Respawn | Purpose::Memory => None,
+fn cancel(app: &mut App, failed: u32, series: Series, why: &str, turn: &mut Turn<'_>) {
+    let from = |purpose: Purpose, revision: Revision| match (purpose, series) {
+        (Purpose::Roll { from, job: of }, Series::Roll(job)) if of == job => Some(from),
+        (Purpose::Cron, Series::Cron) => Some(revision),
+        (Purpose::Roll { .. } | Purpose::Start | Purpose::Respawn | Purpose::Memory | Purpose::Cron, _) => None,
     };
     let slots = app.runtime.slots.iter();
-    let queued = slots.filter_map(|(slot, i)| i.queued().and_then(|p| Some((*slot, p.run, of_roll(p.purpose)?))));
+    let of = |slot: u32, p: &Proc| Some((slot, p.run, from(p.purpose, p.revision)?));
+    let queued = slots.filter_map(|(slot, i)| i.queued().and_then(|p| of(*slot, p)));
     let queued: Vec<(u32, Run, Revision)> = queued.collect();
     let failed = app.instance_id(failed);
     for (slot, run, from) in queued {

@@ -1,15 +1,18 @@
 //! Wishes: all the core ever asks of the world. Data, so that a test compares them and a log replays them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::exit::Reason;
 use crate::model::ids::{AppName, InstanceId, JobId, ProcId, Revision};
+use crate::model::quantity::format_span;
 use crate::model::request::{Denied, InstanceOutcome, Outcome};
 use crate::model::selector::Generation;
 use crate::model::signal::Signal;
 use crate::model::spec::{AppSpec, StopScope};
+use crate::model::time::Wall;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Effect {
@@ -59,6 +62,13 @@ pub enum Effect {
     LogInstance {
         instance: InstanceId,
         news: News,
+    },
+    /// When does a time of `schedule` or `cron_restart`, as this revision has them, come next after a moment? Answered by
+    /// `Planned`.
+    NextTime {
+        app: AppName,
+        revision: Revision,
+        after: Wall,
     },
     /// The app is deleted; its logs stay.
     Forget {
@@ -122,6 +132,18 @@ pub enum News {
         to: Revision,
         why: String,
     },
+    /// A time of `schedule` or `cron_restart` has come.
+    Due,
+    /// The one before still goes on.
+    Overlap,
+    /// It passed unseen, too long ago.
+    Missed {
+        by_ms: u64,
+    },
+    /// A job failed as often as `max_restarts` allows.
+    GaveUpUntilDue {
+        deaths: u32,
+    },
     /// It asked for a port that another app has.
     PortTaken {
         port: u16,
@@ -159,6 +181,13 @@ impl std::fmt::Display for News {
             News::OverMemory { after_ms } => {
                 write!(f, "over max_memory_restart again, to be replaced in {after_ms} ms")
             }
+            News::Due => write!(f, "its time has come"),
+            News::Overlap => write!(f, "a time is left out: what began at an earlier one still goes on"),
+            News::Missed { by_ms } => {
+                let by = format_span(Duration::from_secs(by_ms / 1000));
+                write!(f, "a time passed {by} ago and nobody saw it: the next one counts")
+            }
+            News::GaveUpUntilDue { deaths } => write!(f, "failed {deaths} times in a row, waits for its next time"),
             News::OldFirst { why } => write!(f, "replaced old-first: {why}"),
             News::PortTaken { port, holder } => {
                 write!(f, "port {port} belongs to app {holder}, and apps do not share ports")

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::exit::Exit;
-use crate::model::ids::{JobId, ProcId};
+use crate::model::ids::{AppName, JobId, ProcId, Revision};
 use crate::model::request::Request;
+use crate::model::time::Wall;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
@@ -31,6 +32,10 @@ pub enum Event {
     OverMemory { proc: ProcId },
     /// No connection is left, or `drain_timeout` need not be waited for.
     Drained { proc: ProcId },
-    /// The time `World::next_deadline` named has come.
+    /// The answer to `NextTime`. None: no time comes any more, or nobody can tell.
+    Planned { app: AppName, revision: Revision, after: Wall, at: Option<Wall> },
+    /// The host's clock was set, or the host has slept.
+    ClockSet,
+    /// The time `World::next_deadline` named has come, or that of `World::next_time`.
     Deadline,
 }

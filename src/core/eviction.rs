@@ -3,7 +3,7 @@
 //! Never: evicts for anything but readiness. Slots beyond the count leave by `App::settle`.
 
 use super::app::App;
-use super::instance::{Goal, Purpose};
+use super::instance::Goal;
 use super::state::{Input, State};
 use super::turn::Turn;
 use crate::model::exit::Reason;
@@ -28,7 +28,7 @@ pub fn apply_ready(app: &mut App, slot: u32, run: Run, turn: &mut Turn<'_>) {
             *reached = true;
         }
     }
-    let why = if purpose == Purpose::Memory { Reason::Memory } else { Reason::Replaced };
+    let why = purpose.reason();
     for (_, older) in rivals {
         app.apply(slot, older, Input::Stop(why), turn);
     }

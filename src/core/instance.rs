@@ -65,12 +65,28 @@ pub enum Purpose {
     Roll { from: Revision, job: JobId },
     /// The one that runs has grown past `max_memory_restart`.
     Memory,
+    /// Its time has come (`cron_restart`).
+    Cron,
 }
 
 impl Purpose {
     /// It is there to end a proc that is well.
     pub fn replaces(self) -> bool {
-        matches!(self, Purpose::Roll { .. } | Purpose::Memory)
+        matches!(self, Purpose::Roll { .. } | Purpose::Memory | Purpose::Cron)
+    }
+
+    /// Why the one ends that it takes the place of.
+    pub fn reason(self) -> Reason {
+        match self {
+            Purpose::Memory => Reason::Memory,
+            Purpose::Cron => Reason::Cron,
+            Purpose::Start | Purpose::Respawn | Purpose::Roll { .. } => Reason::Replaced,
+        }
+    }
+
+    /// It takes the place of one that runs, by nobody's order but stead's own.
+    pub fn renews(self) -> bool {
+        matches!(self, Purpose::Memory | Purpose::Cron)
     }
 }
 

@@ -25,6 +25,7 @@ mod restart;
 mod selection;
 mod slots;
 mod snapshot;
+mod timer;
 mod turn;
 mod up;
 

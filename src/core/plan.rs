@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::admission::{Order, plan_order};
 use super::app::App;
 use super::instance::Instance;
-use super::requests::{Change, check_specs, plan_change};
+use super::requests::{Change, check_specs, plan_change, stays_down};
 use super::selection::Apps;
 use super::up::{Step, Wish, plan_step};
 use crate::model::ids::{InstanceId, Revision, Slot};
-use crate::model::request::Denied;
+use crate::model::request::{Denied, Whom};
 use crate::model::spec::{AppSpec, Replace};
 
 /// What would become of one instance.
@@ -31,6 +31,10 @@ pub enum PlanAction {
         why: Option<String>,
     },
     Unchanged,
+    /// It is a job, and waits for its times.
+    Schedule,
+    /// It is known then, and stays down until somebody starts it.
+    Register,
     Stop,
 }
 
@@ -45,7 +49,12 @@ fn plan_app(app: Option<&App>, spec: &AppSpec) -> Vec<PlanLine> {
         PlanLine { instance, action }
     };
     let Some(app) = app else {
-        return (0..spec.instances).map(|slot| line(slot, PlanAction::Start)).collect();
+        let action = match spec {
+            AppSpec { autostart: false, .. } => PlanAction::Register,
+            spec if spec.is_job() => PlanAction::Schedule,
+            _ => PlanAction::Start,
+        };
+        return (0..spec.instances).map(|slot| line(slot, action.clone())).collect();
     };
     let newest = match plan_change(Some(app), spec) {
         Change::Revision => Revision(app.desired.revision.0 + 1),
@@ -56,12 +65,21 @@ fn plan_app(app: Option<&App>, spec: &AppSpec) -> Vec<PlanLine> {
     let of = |slot: u32| app.runtime.slots.get(&slot).unwrap_or(&none);
     let surplus = app.runtime.slots.keys().filter(|slot| **slot >= count);
     let stops = surplus.map(|slot| line(*slot, PlanAction::Stop));
-    (0..count).map(|slot| line(slot, plan_slot(app, of(slot), spec, newest))).chain(stops).collect()
+    let down = stays_down(Some(app), spec, Whom::OfTheirFile);
+    let left = |slot: u32| down || !spec.autostart && app.desired.down.contains(&slot);
+    let same = newest == app.desired.revision;
+    let action = |slot: u32| match left(slot) {
+        true if same => PlanAction::Unchanged,
+        true => PlanAction::Register,
+        false => plan_slot(app, slot, of(slot), (newest, spec)),
+    };
+    (0..count).map(|slot| line(slot, action(slot))).chain(stops).collect()
 }
 
-fn plan_slot(app: &App, instance: &Instance, spec: &AppSpec, newest: Revision) -> PlanAction {
-    match (plan_step(instance, newest, Wish::Start), instance.running()) {
+fn plan_slot(app: &App, slot: u32, instance: &Instance, (newest, spec): (Revision, &AppSpec)) -> PlanAction {
+    match (plan_step(app, slot, (newest, spec), Wish::Start), instance.running()) {
         (Step::Unchanged, _) => PlanAction::Unchanged,
+        (Step::Arm, _) => PlanAction::Schedule,
         (Step::Replace { from }, _) => roll(app, instance, spec, from),
         (Step::Join { .. }, Some(running)) => roll(app, instance, spec, running.revision),
         (Step::Join { .. }, None) | (Step::Start, _) => PlanAction::Start,

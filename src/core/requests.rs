@@ -14,8 +14,8 @@ use super::turn::Turn;
 use super::up::{Wish, bring_up, is_down};
 use crate::model::exit::Reason;
 use crate::model::ids::{AppName, InstanceId, JobId, ProcId, Revision, Run, Slot};
-use crate::model::request::{Denied, INSTANCES_MAX, InstanceResult, Request, ScaleTo};
-use crate::model::selector::Selector;
+use crate::model::request::{Denied, INSTANCES_MAX, InstanceResult, Request, ScaleTo, Whom};
+use crate::model::selector::{Selector, Target};
 use crate::model::signal::Signal;
 use crate::model::spec::{AppSpec, StopScope};
 
@@ -25,7 +25,7 @@ pub fn apply(apps: &mut Apps, job: JobId, request: Request, turn: &mut Turn<'_>)
         return Err(Denied::ShuttingDown);
     }
     match request {
-        Request::Deploy { specs } => deploy(apps, job, specs, turn),
+        Request::Deploy { specs, whom } => deploy(apps, job, specs, whom, turn),
         Request::Start { selectors } => start(apps, job, &selectors, Wish::Start, turn),
         Request::Restart { selectors } => start(apps, job, &selectors, Wish::Restart, turn),
         Request::Stop { selectors } => take_down(apps, job, &selectors, Input::Stop(Reason::Stopped), turn),
@@ -58,6 +58,16 @@ pub fn plan_change(app: Option<&App>, spec: &AppSpec) -> Change {
     if *known == counted { Change::Count } else { Change::Revision }
 }
 
+/// Whether a deployment of `spec` leaves all of the app down, as it is, or as what is new.
+pub fn stays_down(app: Option<&App>, spec: &AppSpec, whom: Whom) -> bool {
+    whom == Whom::OfTheirFile && !spec.autostart && app.is_none_or(|app| !app.desired.is_wanted_up())
+}
+
+/// Whether nobody but a person who names it starts this instance.
+pub fn is_left_down(app: &App, slot: u32, whom: Whom) -> bool {
+    whom == Whom::OfTheirFile && !app.desired.spec.autostart && app.desired.down.contains(&slot)
+}
+
 /// A list of specs that can be deployed as a whole.
 pub fn check_specs(specs: &[AppSpec]) -> Result<(), Denied> {
     let mut names = BTreeSet::new();
@@ -75,12 +85,23 @@ fn check_count(app: &AppName, asked: i64) -> Result<u32, Denied> {
     u32::try_from(asked).ok().filter(|count| (1..=INSTANCES_MAX).contains(count)).ok_or_else(refused)
 }
 
-fn deploy(apps: &mut Apps, job: JobId, specs: Vec<AppSpec>, turn: &mut Turn<'_>) -> Result<BTreeSet<AppName>, Denied> {
+fn deploy(
+    apps: &mut Apps,
+    job: JobId,
+    specs: Vec<AppSpec>,
+    whom: Whom,
+    turn: &mut Turn<'_>,
+) -> Result<BTreeSet<AppName>, Denied> {
     check_specs(&specs)?;
     let names: BTreeSet<AppName> = specs.iter().map(|spec| spec.name.clone()).collect();
+    let mut changed = BTreeSet::new();
     for spec in specs {
         let change = plan_change(apps.get(&spec.name), &spec);
-        *turn.unsaved |= change != Change::None;
+        let down = stays_down(apps.get(&spec.name), &spec, whom);
+        if change != Change::None {
+            *turn.unsaved = true;
+            changed.insert(spec.name.clone());
+        }
         let app = apps.entry(spec.name.clone()).or_insert_with(|| {
             let spec = Arc::new(spec.clone());
             let desired = AppDesired {
@@ -107,6 +128,9 @@ fn deploy(apps: &mut Apps, job: JobId, specs: Vec<AppSpec>, turn: &mut Turn<'_>)
         }
         app.runtime.specs.insert(app.desired.revision, Arc::clone(&app.desired.spec));
         app.specs_touched = true;
+        if down {
+            app.desired.down.extend(0..app.desired.count());
+        }
     }
     let concerned = names.iter().filter_map(|name| apps.get(name)).flat_map(|app| {
         let leftovers = app.runtime.slots.keys().copied().filter(|slot| *slot >= app.count());
@@ -116,6 +140,13 @@ fn deploy(apps: &mut Apps, job: JobId, specs: Vec<AppSpec>, turn: &mut Turn<'_>)
     for name in &names {
         let Some(app) = apps.get_mut(name) else { continue };
         for slot in 0..app.count() {
+            if is_left_down(app, slot, whom) {
+                let known = !changed.contains(name);
+                let result = if known { InstanceResult::Unchanged } else { InstanceResult::Registered };
+                turn.tell(job, &app.instance_id(slot), result);
+                turn.jobs.note(job, &format!("{name} has autostart = false: to start it: stead start {name}"));
+                continue;
+            }
             bring_up(app, slot, Wish::Start, job, turn);
         }
         let leftovers: Vec<u32> = app.runtime.slots.keys().copied().filter(|slot| *slot >= app.count()).collect();
@@ -133,7 +164,17 @@ fn start(
     wish: Wish,
     turn: &mut Turn<'_>,
 ) -> Result<BTreeSet<AppName>, Denied> {
-    let selection = select(apps, selectors, Reach::Wanted)?;
+    let mut selection = select(apps, selectors, Reach::Wanted)?;
+    let (all, named): (Vec<Selector>, _) = selectors.iter().cloned().partition(|s| s.target == Target::All);
+    if !all.is_empty() {
+        // One that waits to be started by its name is not meant by a word for all.
+        let named = select(apps, &named, Reach::Wanted)?;
+        for (name, slots) in &mut selection {
+            let Some(app) = apps.get(name) else { continue };
+            let is_named = |slot: &u32| named.get(name).is_some_and(|slots| slots.contains_key(slot));
+            slots.retain(|slot, _| is_named(slot) || !is_left_down(app, *slot, Whom::OfTheirFile));
+        }
+    }
     turn.jobs.accept(job, ids(&selection), turn.out);
     for (name, slots) in &selection {
         let Some(app) = apps.get_mut(name) else { continue };

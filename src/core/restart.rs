@@ -30,6 +30,8 @@ pub struct Crashes {
 pub struct End {
     /// Exit code 0.
     pub clean: bool,
+    /// An exit code of `stop_exit_codes`.
+    pub stops: bool,
     pub was_ready: bool,
     /// From the program's first instruction to its death.
     pub up: Duration,
@@ -56,6 +58,9 @@ pub fn next_verdict(spec: &AppSpec, crashes: &mut Crashes, end: End, jitter: &mu
         crashes.attempts = 0;
     }
     crashes.deaths = if lasted(spec.min_uptime) { 0 } else { crashes.deaths.saturating_add(1) };
+    if end.stops {
+        return Verdict::Rest;
+    }
     match spec.restart {
         Restart::Never => return Verdict::Rest,
         // Ready or not: a short job may well be over before anything could call it ready.
@@ -67,7 +72,7 @@ pub fn next_verdict(spec: &AppSpec, crashes: &mut Crashes, end: End, jitter: &mu
     }
     let after = match spec.restart_delay {
         Some(delay) => delay,
-        None => next_delay(crashes.attempts, jitter),
+        None => next_delay(spec.exp_backoff_restart_delay, crashes.attempts, jitter),
     };
     crashes.attempts = crashes.attempts.saturating_add(1);
     Verdict::Again { after, attempts: crashes.attempts }
@@ -79,15 +84,18 @@ pub fn next_replacement(crashes: &mut Crashes, up: Duration, jitter: &mut Jitter
     if up >= FORGIVEN_AFTER {
         crashes.attempts = 0;
     }
-    let after = next_delay(crashes.attempts, jitter);
+    let after = next_delay(None, crashes.attempts, jitter);
     crashes.attempts = crashes.attempts.saturating_add(1);
     after
 }
 
-/// At once, then 100 ms × 1.5ⁿ up to 15 s, spread.
-fn next_delay(attempts: u32, jitter: &mut Jitter) -> Duration {
-    let Some(grown) = attempts.checked_sub(1) else { return Duration::ZERO };
-    let mut delay = FIRST_DELAY;
+/// At once, then 100 ms × 1.5ⁿ up to 15 s, spread. With a first delay: exactly that, then by the same rule from there on.
+fn next_delay(first: Option<Duration>, attempts: u32, jitter: &mut Jitter) -> Duration {
+    let (mut delay, grown) = match (first, attempts) {
+        (first, 0) => return first.unwrap_or_default(),
+        (Some(first), grown) => (first, grown),
+        (None, attempts) => (FIRST_DELAY, attempts - 1),
+    };
     for _ in 0..grown {
         delay = delay * 3 / 2;
         if delay >= LONGEST_DELAY {
@@ -105,14 +113,25 @@ mod tests {
     #[test]
     fn delays_grow_to_fifteen_seconds_and_no_further() {
         let mut jitter = Jitter::new(1);
-        assert_eq!(next_delay(0, &mut jitter), Duration::ZERO);
+        assert_eq!(next_delay(None, 0, &mut jitter), Duration::ZERO);
         let mut floor = Duration::ZERO;
         for attempts in 1..40 {
-            let delay = next_delay(attempts, &mut jitter);
+            let delay = next_delay(None, attempts, &mut jitter);
             assert!(delay >= floor * 2 / 3, "{delay:?} after {floor:?}");
             assert!(delay <= LONGEST_DELAY * 6 / 5);
             floor = delay;
         }
         assert!(floor >= LONGEST_DELAY * 4 / 5);
+    }
+
+    #[test]
+    fn a_first_delay_is_kept_exactly_and_grows_by_half() {
+        let mut jitter = Jitter::new(1);
+        let first = Some(Duration::from_secs(4));
+        let delays: Vec<u128> = (0..5).map(|attempts| next_delay(first, attempts, &mut jitter).as_millis()).collect();
+        assert_eq!(delays[0], 4000);
+        for (delay, grown) in delays[1..].iter().zip([6000, 9000, 13_500, 15_000]) {
+            assert!((grown * 4 / 5..=grown * 6 / 5).contains(delay), "{delays:?}");
+        }
     }
 }

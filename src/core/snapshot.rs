@@ -24,6 +24,7 @@ fn build(app: &App) -> AppView {
         spec: Arc::clone(&app.desired.spec),
         revision: app.desired.revision,
         instances: app.count(),
+        next_time: app.next_time(),
         slots: app.runtime.slots.iter().map(|(slot, instance)| instance_view(app, *slot, instance)).collect(),
     }
 }
@@ -37,7 +38,7 @@ fn instance_view(app: &App, slot: u32, instance: &Instance) -> InstanceView {
         // A leftover of a scale down by a restored world may lack one; zero is never shown for a slot that is wanted.
         id: app.desired.ids.get(slot as usize).copied().unwrap_or(Id(0)),
         instance: app.instance_id(slot),
-        status: status(instance),
+        status: status(app, slot, instance),
         procs: procs.into_iter().map(|p| proc_view(app, slot, p)).collect(),
         restarts: instance.restarts,
         restart_reasons: instance.restart_reasons.clone(),
@@ -68,7 +69,7 @@ fn rank(state: &State) -> u8 {
     }
 }
 
-fn status(instance: &Instance) -> Status {
+fn status(app: &App, slot: u32, instance: &Instance) -> Status {
     // The remains of a dead run do not make an instance "stopping" when it is coming back.
     let leaving =
         instance.procs.iter().any(|p| p.is_alive() && !p.is_incoming() && !matches!(p.state, State::Dead { .. }));
@@ -85,6 +86,7 @@ fn status(instance: &Instance) -> Status {
         (None, None) => match instance.rest {
             _ if !instance.procs.is_empty() && instance.rest != Rest::Errored => Status::Stopping,
             Rest::Errored => Status::Errored,
+            Rest::Resting if app.desired.spec.is_job() && app.wants(slot, false) => Status::Waiting,
             Rest::No | Rest::Resting => Status::Stopped,
         },
     }

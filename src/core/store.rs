@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::app::{App, AppDesired, AppRuntime};
 use super::instance::Instance;
 use super::jobs::Jobs;
+use super::timer::Timer;
 use super::turn::Numbers;
 use super::world::World;
 use crate::model::ids::{AppName, Id, Revision, Run};
@@ -48,6 +49,8 @@ pub enum Part {
     /// The revisions of an app.
     Specs(AppName),
     Slot(AppName, u32),
+    /// What an app waits for by the calendar.
+    Timer(AppName),
 }
 
 /// The value of a part.
@@ -57,6 +60,7 @@ pub enum Value<'a> {
     Head(Head),
     Specs(&'a BTreeMap<Revision, Arc<AppSpec>>),
     Slot(&'a Instance),
+    Timer(&'a Timer),
 }
 
 impl Default for Runtime {
@@ -72,6 +76,7 @@ impl Runtime {
         match part {
             Part::Head => self.head = Head::deserialize(value)?,
             Part::Specs(app) => self.apps.entry(app).or_default().specs = Deserialize::deserialize(value)?,
+            Part::Timer(app) => self.apps.entry(app).or_default().timer = Some(Timer::deserialize(value)?),
             Part::Slot(app, slot) => {
                 let instance = Instance::deserialize(value)?;
                 self.apps.entry(app).or_default().slots.insert(slot, instance);
@@ -87,6 +92,7 @@ impl World {
         match part {
             Part::Head => Some(Value::Head(self.head())),
             Part::Specs(app) => Some(Value::Specs(&self.apps.get(app)?.runtime.specs)),
+            Part::Timer(app) => Some(Value::Timer(self.apps.get(app)?.runtime.timer.as_ref()?)),
             Part::Slot(app, slot) => Some(Value::Slot(self.apps.get(app)?.runtime.slots.get(slot)?)),
         }
     }
@@ -96,6 +102,7 @@ impl World {
         let mut parts = BTreeSet::from([Part::Head]);
         for (name, app) in &self.apps {
             parts.insert(Part::Specs(name.clone()));
+            parts.extend(app.runtime.timer.iter().map(|_| Part::Timer(name.clone())));
             parts.extend(app.runtime.slots.keys().map(|slot| Part::Slot(name.clone(), *slot)));
         }
         parts
@@ -163,6 +170,7 @@ impl World {
     fn index(&mut self) {
         for (name, app) in &self.apps {
             self.deadlines.set(name, app.next_deadline());
+            self.times.set(name, app.next_time());
         }
         let unsettled = self.apps.values().filter(|app| app.is_unsettled(self.closing));
         self.unsettled = unsettled.map(|app| app.name.clone()).collect();

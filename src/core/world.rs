@@ -23,7 +23,7 @@ use crate::model::ids::{AppName, JobId, ProcId, Revision};
 use crate::model::request::{Denied, Request};
 use crate::model::spec::AppSpec;
 use crate::model::status::{AppView, Snapshot};
-use crate::model::time::{Mono, Now};
+use crate::model::time::{Mono, Now, Wall};
 
 /// Everything stead manages on this host.
 #[derive(Debug)]
@@ -32,7 +32,9 @@ pub struct World {
     pub(super) jobs: Jobs,
     pub(super) numbers: Numbers,
     pub(super) closing: bool,
-    pub(super) deadlines: Deadlines,
+    pub(super) deadlines: Deadlines<Mono>,
+    /// The same by the calendar.
+    pub(super) times: Deadlines<Wall>,
     /// Apps to be brought into line at once, after a world was made from what was saved.
     pub(super) unsettled: BTreeSet<AppName>,
     /// Apps that something happened to since somebody last asked, and what is left to be said of those that are gone.
@@ -59,6 +61,7 @@ impl World {
             numbers: Numbers::new(seed),
             closing: false,
             deadlines: Deadlines::default(),
+            times: Deadlines::default(),
             unsettled: BTreeSet::new(),
             changed: BTreeSet::new(),
             gone: BTreeSet::new(),
@@ -83,10 +86,25 @@ impl World {
             Event::Deadline => {
                 touched = std::mem::take(&mut self.unsettled);
                 touched.extend(self.deadlines.due(now.mono));
+                touched.extend(self.times.due(now.wall));
                 for name in &touched {
                     if let Some(app) = apps.get_mut(name) {
                         app.apply_deadlines(&mut turn);
                     }
+                }
+            }
+            Event::ClockSet => {
+                let timed = apps.values_mut().filter(|app| app.runtime.timer.is_some());
+                for app in timed {
+                    app.clock_was_set(&mut turn);
+                    app.apply_deadlines(&mut turn);
+                    touched.insert(app.name.clone());
+                }
+            }
+            Event::Planned { app, revision, after, at } => {
+                if let Some(known) = apps.get_mut(&app) {
+                    known.plan_time(revision, after, at);
+                    touched.insert(app);
                 }
             }
             Event::Spawned { ref proc, .. }
@@ -112,6 +130,7 @@ impl World {
                     forgotten.runtime.slots.take_touched().into_iter().map(|slot| Part::Slot(name.clone(), slot));
                 self.gone.extend(slots);
                 self.gone.insert(Part::Specs(name.clone()));
+                self.gone.insert(Part::Timer(name.clone()));
             }
         }
         if let Some(job) = asked {
@@ -124,6 +143,7 @@ impl World {
         }
         for name in touched {
             self.deadlines.set(&name, self.apps.get(&name).and_then(App::next_deadline));
+            self.times.set(&name, self.apps.get(&name).and_then(App::next_time));
             self.unsettled.remove(&name);
             self.changed.insert(name);
         }
@@ -135,6 +155,11 @@ impl World {
     /// When `Event::Deadline` is due. It may be in the past, and stays until that event comes.
     pub fn next_deadline(&self) -> Option<Mono> {
         if self.unsettled.is_empty() { self.deadlines.first() } else { Some(Mono(0)) }
+    }
+
+    /// The same by the calendar.
+    pub fn next_time(&self) -> Option<Wall> {
+        self.times.first()
     }
 
     /// Everything, as people see it. Only apps that changed since the last call cost anything.
@@ -195,6 +220,7 @@ impl World {
                 | State::Stopping { .. } => {}
             }
         }
+        effects.extend(self.apps.values().filter_map(App::open_question));
         if self.closing && self.apps.values().all(App::is_empty) {
             effects.push(Effect::Exit);
         }
@@ -214,6 +240,9 @@ impl World {
             let Some(app) = self.apps.get_mut(&name) else { continue };
             if std::mem::take(&mut app.specs_touched) {
                 parts.insert(Part::Specs(name.clone()));
+            }
+            if std::mem::take(&mut app.timer_touched) {
+                parts.insert(Part::Timer(name.clone()));
             }
             parts.extend(app.runtime.slots.take_touched().into_iter().map(|slot| Part::Slot(name.clone(), slot)));
         }
@@ -256,7 +285,7 @@ fn take_fact(apps: &mut Apps, proc: &ProcId, event: Event, turn: &mut Turn<'_>) 
         }
         Event::OverMemory { .. } => replace_for_memory(app, slot, proc, turn),
         // They name no proc; `step` has taken them.
-        Event::Request { .. } | Event::Deadline => {}
+        Event::Request { .. } | Event::Planned { .. } | Event::ClockSet | Event::Deadline => {}
     }
 }
 
@@ -280,7 +309,8 @@ fn replace_for_memory(app: &mut App, slot: u32, proc: &ProcId, turn: &mut Turn<'
 fn take_stray(proc: &ProcId, event: &Event, turn: &mut Turn<'_>) {
     let name = match event {
         Event::Ready { .. } | Event::Listens { .. } | Event::Serves { .. } => return,
-        Event::OverMemory { .. } | Event::Drained { .. } | Event::Request { .. } | Event::Deadline => return,
+        Event::OverMemory { .. } | Event::Drained { .. } => return,
+        Event::Request { .. } | Event::Planned { .. } | Event::ClockSet | Event::Deadline => return,
         Event::Spawned { .. } => "Spawned",
         Event::SpawnFailed { .. } => "SpawnFailed",
         Event::Exited { .. } => "Exited",

@@ -13,7 +13,7 @@ use super::driver::Driver;
 use super::output::logs_of;
 use super::sockets::Rights;
 use super::told::Told;
-use super::{account, boot, clock, doctor, specs};
+use super::{account, boot, calendar, clock, doctor, specs};
 use crate::api::{AppDetail, Ask, Asked, Caller, Job, LogQuery, Owners, PlanLine, Refusal};
 use crate::config;
 use crate::core::plan::{PlanAction, PlanLine as CorePlanLine};
@@ -22,7 +22,7 @@ use crate::logs::source::Wanted;
 use crate::metrics::meter::Depth;
 use crate::model::ids::{AppName, InstanceId};
 use crate::model::logframe::LogStream;
-use crate::model::request::{Denied, Request};
+use crate::model::request::{Denied, Request, Whom};
 use crate::model::selector::{Selector, Target};
 use crate::model::spec::{AppSpec, Identity, LogFormat, Replace};
 use crate::model::status::{AppView, InstanceStatus, InstanceView, Measure};
@@ -35,6 +35,7 @@ pub struct Checked {
     pub(super) rights: Rights,
     /// Of apps that are there already, these may be changed.
     pub(super) owners: Owners,
+    pub(super) whom: Whom,
     pub(super) answer: oneshot::Sender<Result<Job, Refusal>>,
 }
 
@@ -152,7 +153,8 @@ impl Driver {
         tokio::task::spawn_blocking(move || {
             let specs = specs::check(make());
             let rights = if caller.uid == 0 { Rights::Root } else { Rights::User };
-            let _ = tell.send(Told::Checked(Box::new(Checked { specs, rights, owners, answer })));
+            let _ =
+                tell.send(Told::Checked(Box::new(Checked { specs, rights, owners, whom: Whom::OfTheirFile, answer })));
         });
     }
 
@@ -189,7 +191,8 @@ impl Driver {
     /// The specs stood the test, or not. Sockets that they need are made first.
     pub(super) fn checked(&mut self, checked: Checked) {
         let theirs = checked.specs.as_ref().ok().and_then(|(specs, _)| self.not_theirs(specs, &checked.owners));
-        if let Some(refusal) = theirs {
+        let no_zone = || checked.specs.as_ref().ok().and_then(|(specs, _)| calendar::problem(specs));
+        if let Some(refusal) = theirs.or_else(|| no_zone().map(Refusal::Config)) {
             return drop(checked.answer.send(Err(refusal)));
         }
         if let Some(checked) = self.executor.try_addresses(checked) {
@@ -204,7 +207,7 @@ impl Driver {
                 let accounts = accounts.into_iter().map(|(app, identity, account)| (app, (identity, account)));
                 self.executor.accounts.extend(accounts);
                 self.tell_who_listens();
-                self.submit(Request::Deploy { specs }, checked.answer);
+                self.submit(Request::Deploy { specs, whom: checked.whom }, checked.answer);
             }
             Err(refusal) => drop(checked.answer.send(Err(refusal))),
         }
@@ -247,6 +250,8 @@ impl Driver {
                 (if order == Replace::OldFirst { "roll-old-first" } else { "roll-new-first" }, words)
             }
             PlanAction::Unchanged => ("unchanged", String::new()),
+            PlanAction::Schedule => ("schedule", changes()),
+            PlanAction::Register => ("register", changes()),
             PlanAction::Stop => ("stop", changes()),
         };
         PlanLine { app: app.to_string(), instance: Some(line.instance.to_string()), action: action.to_owned(), why }
@@ -284,7 +289,7 @@ impl Driver {
             },
         );
         tokio::spawn(async move {
-            let now = clock::mono();
+            let now = clock::now();
             // Made while the figures are collected, on another thread.
             let rows: Vec<InstanceStatus> = each(&chosen).map(|(app, slot)| row(app, slot, now)).collect();
             let measured = measuring.await;
@@ -312,7 +317,7 @@ impl Driver {
         let measuring = self.measure(&chosen, Some(Depth::Whole));
         tokio::spawn(async move {
             let mut measured = measuring.await.into_iter();
-            let now = clock::mono();
+            let now = clock::now();
             let details = chosen.iter().map(|one| (&one.app, one)).map(|(app, one)| AppDetail {
                 name: app.spec.name.to_string(),
                 namespace: app.spec.namespace.clone(),

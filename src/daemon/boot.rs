@@ -22,6 +22,7 @@ use super::told::Told;
 use crate::api::{Job, Owners, Refusal};
 use crate::config::{self, Authority, Source};
 use crate::model::ids::AppName;
+use crate::model::request::Whom;
 use crate::model::spec::AppSpec;
 
 /// What packages bring. A file of the same name in the config directory takes its place, as with systemd's units.
@@ -138,7 +139,8 @@ impl Driver {
                 Ok(accounts) => {
                     let (answer, answered) = oneshot::channel();
                     let specs = Ok((specs, accounts));
-                    self.checked(Checked { specs, rights: Rights::Root, owners: Owners::Everybody, answer });
+                    let whom = Whom::OfTheirFile;
+                    self.checked(Checked { specs, rights: Rights::Root, owners: Owners::Everybody, whom, answer });
                     tokio::spawn(async move {
                         if let Ok(Err(refusal)) = answered.await {
                             tracing::error!("{shown}: not started: {refusal}");
@@ -161,7 +163,8 @@ impl Driver {
         tokio::task::spawn_blocking(move || {
             let checked = account::check(&specs).map_err(|problems| Refusal::Config(problems.join("\n")));
             let specs = checked.map(|accounts| (specs, accounts));
-            let checked = Checked { specs, rights: Rights::Root, owners: Owners::Everybody, answer };
+            let whom = Whom::OfTheirFile;
+            let checked = Checked { specs, rights: Rights::Root, owners: Owners::Everybody, whom, answer };
             let _ = tell.send(Told::Checked(Box::new(checked)));
         });
     }

@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use super::measure::Measured;
+use crate::model::quantity::rough_span;
 use crate::model::selector::Generation;
-use crate::model::status::{AppView, Draining, ExitStatus, InstanceDetail, InstanceStatus, InstanceView, ProcView};
-use crate::model::time::Mono;
+use crate::model::status::{
+    AppView, Draining, ExitStatus, InstanceDetail, InstanceStatus, InstanceView, ProcView, Status,
+};
+use crate::model::time::{Now, Wall};
 
 /// A row without what is measured.
-pub fn row(app: &AppView, slot: &InstanceView, now: Mono) -> InstanceStatus {
+pub fn row(app: &AppView, slot: &InstanceView, now: Now) -> InstanceStatus {
     let speaker = slot.procs.first();
     let live = speaker.filter(|proc| proc.pid.is_some());
     InstanceStatus {
@@ -23,7 +26,7 @@ pub fn row(app: &AppView, slot: &InstanceView, now: Mono) -> InstanceStatus {
         ready: speaker.is_some_and(|proc| proc.ready),
         revision: speaker.map_or(app.revision, |proc| proc.revision).0,
         outdated: slot.outdated,
-        uptime_ms: live.and_then(|proc| proc.started).map(|started| millis(now.since(started))),
+        uptime_ms: live.and_then(|proc| proc.started).map(|started| millis(now.mono.since(started))),
         restarts: slot.restarts,
         memory_bytes: None,
         memory_peak_bytes: None,
@@ -33,7 +36,29 @@ pub fn row(app: &AppView, slot: &InstanceView, now: Mono) -> InstanceStatus {
         cgroup: None,
         user: app.spec.identity.user.clone(),
         last_exit: slot.last_exit.as_ref().map(ExitStatus::from),
+        next_time: next_time(app, slot).map(|at| at.0 / 1_000_000),
+        waits_for: waits_for(app, slot, now),
     }
+}
+
+/// By the calendar nothing happens to what a person has stopped, or must look after.
+fn next_time(app: &AppView, slot: &InstanceView) -> Option<Wall> {
+    app.next_time.filter(|_| !matches!(slot.status, Status::Stopped | Status::Errored))
+}
+
+fn waits_for(app: &AppView, slot: &InstanceView, now: Now) -> Option<String> {
+    if slot.status != Status::Waiting {
+        return None;
+    }
+    if slot.procs.is_empty() {
+        return Some(match next_time(app, slot) {
+            Some(Wall(at)) => {
+                format!("its next time, in {}", rough_span(Duration::from_nanos(at.saturating_sub(now.wall.0))))
+            }
+            None => "its next time, which is not known".to_owned(),
+        });
+    }
+    slot.due.map(|due| format!("its restart, in {}", rough_span(due.since(now.mono))))
 }
 
 /// The row with what was measured.
@@ -53,7 +78,7 @@ pub fn filled(row: InstanceStatus, measured: Measured) -> InstanceStatus {
 pub fn detail(
     app: &AppView,
     slot: &InstanceView,
-    now: Mono,
+    now: Now,
     measured: Measured,
     log_files: Vec<String>,
     draining: Option<Draining>,
@@ -68,7 +93,7 @@ pub fn detail(
         sampled: figures.is_some_and(|f| f.sampled),
         procs: slot.procs.iter().map(proc_line).collect(),
         log_files,
-        due_ms: slot.due.map(|due| millis(due.since(now))),
+        due_ms: slot.due.map(|due| millis(due.since(now.mono))),
         draining,
         notes,
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use super::adopt::Adoption;
+use super::calendar::Calendar;
 use super::clock;
 use super::executor::Executor;
 use super::expose::Exposed;
@@ -54,6 +55,7 @@ pub struct Keeping {
     pub next_job: u64,
     pub fault: Fault,
     pub mode: Mode,
+    pub calendar: Calendar,
 }
 
 pub struct Driver {
@@ -65,6 +67,7 @@ pub struct Driver {
     pub(super) executor: Executor,
     pub(super) link: Link,
     pub(super) mode: Mode,
+    pub(super) calendar: Calendar,
     jobs: HashMap<JobId, Waiting>,
     next_job: u64,
     pub(super) queue: VecDeque<Event>,
@@ -86,7 +89,7 @@ type Answer = (tokio::sync::oneshot::Sender<Result<Job, Refusal>>, mpsc::Unbound
 impl Driver {
     pub fn new(
         world: World,
-        Keeping { store, runtime, next_job, fault, mode }: Keeping,
+        Keeping { store, runtime, next_job, fault, mode, calendar }: Keeping,
         executor: Executor,
         link: Link,
         snapshots: watch::Sender<Arc<Snapshot>>,
@@ -101,6 +104,7 @@ impl Driver {
             executor,
             link,
             mode,
+            calendar,
             jobs: HashMap::new(),
             next_job,
             queue: VecDeque::new(),
@@ -119,6 +123,12 @@ impl Driver {
             tracing::info!("{} processes of the daemon before are taken over", adoption.alive());
         }
         let mut outstanding = self.world.outstanding();
+        let is_question = |effect: &mut Effect| matches!(effect, Effect::NextTime { .. });
+        for question in outstanding.extract_if(.., is_question) {
+            if let Effect::NextTime { app, revision, after } = question {
+                self.plan_time(app, revision, after);
+            }
+        }
         // All had been stopped, and the last word was not said.
         self.exit = outstanding.contains(&Effect::Exit);
         outstanding.retain(|effect| *effect != Effect::Exit);
@@ -144,6 +154,8 @@ impl Driver {
     ) -> Result<(), LinkError> {
         // What was saved is brought up before anybody asks for more.
         self.queue.push_back(Event::Deadline);
+        // It may have been set while nobody looked.
+        self.queue.push_back(Event::ClockSet);
         self.settle();
         while !self.exit {
             let deadline = self.deadline();
@@ -158,6 +170,7 @@ impl Driver {
                 Some(told) = told.recv() => self.told(told),
                 Some(ask) = asks.recv() => self.ask(ask),
                 () = sleep_until(deadline) => self.deadline_passed(),
+                rang = self.calendar.rings() => self.queue.push_back(rang),
             }
             self.settle();
         }
@@ -230,6 +243,7 @@ impl Driver {
             self.save();
         }
         self.keep();
+        self.wait_for_times();
         if happened {
             self.fault.place();
         }
@@ -268,6 +282,7 @@ impl Driver {
                     self.update(job, JobUpdate::Done(outcome));
                     self.jobs.remove(&job);
                 }
+                Effect::NextTime { app, revision, after } => self.plan_time(app, revision, after),
                 Effect::Exit => self.exit = true,
                 Effect::Alarm(alarm) => tracing::error!("this cannot happen, and did: {alarm}"),
                 effect => self.executor.carry_out(effect, now, &mut self.link, &mut self.queue),
@@ -349,7 +364,7 @@ impl Driver {
     /// Before a request changes what is wanted: whether that can be saved. What is running can always be let go.
     fn has_room_for(&self, request: &Request) -> Result<(), StoreError> {
         let more = match request {
-            Request::Deploy { specs } => serde_json::to_vec(specs).map_or(0, |bytes| bytes.len()),
+            Request::Deploy { specs, .. } => serde_json::to_vec(specs).map_or(0, |bytes| bytes.len()),
             Request::Start { .. } | Request::Stop { .. } | Request::Scale { .. } | Request::Delete { .. } => 0,
             // A restart changes nothing of it but the numbers of runs; a kill and a shutdown must always be possible.
             Request::Restart { .. }

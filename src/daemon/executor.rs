@@ -221,6 +221,7 @@ impl Executor {
                 self.output.forget(&app);
             }
             Effect::SaveDesired
+            | Effect::NextTime { .. }
             | Effect::Log { .. }
             | Effect::LogInstance { .. }
             | Effect::Deny { .. }

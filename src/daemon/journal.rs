@@ -6,7 +6,7 @@ use crate::logs::journal::Kind;
 use crate::model::exit::Reason;
 
 /// In this order they are known to a daemon that takes over: new ones go to the end.
-pub static KINDS: [Kind; 15] = [
+pub static KINDS: [Kind; 18] = [
     Kind { name: "started", id: "47eaa0992cb6416da6dc283cf0480ff9", priority: 6 },
     Kind { name: "ready", id: "1509bb0a9bf14331aa118783593942a4", priority: 6 },
     Kind { name: "stopping", id: "f5ec52ed01084475a2e1bc7656670b14", priority: 6 },
@@ -22,6 +22,9 @@ pub static KINDS: [Kind; 15] = [
     Kind { name: "old-first", id: "de1b1471320a48eaa7a788d106762832", priority: 6 },
     Kind { name: "rolled-back", id: "4350cc1721e54f21acd552a09ddbef12", priority: 3 },
     Kind { name: "port-taken", id: "9ed89eddd6844325a600e6129ec04ece", priority: 3 },
+    Kind { name: "due", id: "779ed76ac12c44a1acc8418902536524", priority: 6 },
+    Kind { name: "time-left-out", id: "fe1ef34efb7449589ed2996659313605", priority: 4 },
+    Kind { name: "job-gave-up", id: "964d25a1a0b84b6d83833143d40427c1", priority: 3 },
 ];
 
 /// The place of what there is to tell in `KINDS`. None: it is not worth an entry.
@@ -43,6 +46,9 @@ pub fn kind(news: &News) -> Option<usize> {
         News::OldFirst { .. } => "old-first",
         News::RolledBack { .. } => "rolled-back",
         News::PortTaken { .. } => "port-taken",
+        News::Due => "due",
+        News::Overlap | News::Missed { .. } => "time-left-out",
+        News::GaveUpUntilDue { .. } => "job-gave-up",
     };
     KINDS.iter().position(|kind| kind.name == name)
 }

@@ -9,6 +9,7 @@ mod account;
 mod adopt;
 mod asks;
 mod boot;
+mod calendar;
 mod clock;
 mod describe;
 mod doctor;

@@ -10,6 +10,7 @@ use super::sockets::Rights;
 use super::told::Told;
 use crate::api::{Job, Owners, Refusal};
 use crate::model::ids::AppName;
+use crate::model::request::Whom;
 use crate::model::spec::AppSpec;
 
 impl Driver {
@@ -41,6 +42,7 @@ impl Driver {
                 specs,
                 rights: Rights::Root,
                 owners: Owners::Everybody,
+                whom: Whom::All,
                 answer,
             })));
         });

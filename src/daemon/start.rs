@@ -21,6 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::adopt::Adoption;
 use super::boot;
+use super::calendar::Calendar;
 use super::driver::{Driver, Keeping};
 use super::endpoint::Endpoint;
 use super::executor::Executor;
@@ -193,10 +194,11 @@ async fn serve(log_level: watch::Sender<LogLevel>) -> Result<(), StartError> {
         "serving, apps in {}",
         executor.tree.base_dir().unwrap_or_else(|| PathBuf::from("no cgroup")).display()
     );
+    let calendar = Calendar::new().map_err(io_error("make a timer"))?;
     let sampler = Sampler::new(measure::keep_below());
     let mut driver = Driver::new(
         world,
-        Keeping { store, runtime, next_job, fault: Fault::from_env(&mode.runtime), mode: mode.clone() },
+        Keeping { store, runtime, next_job, fault: Fault::from_env(&mode.runtime), mode: mode.clone(), calendar },
         executor,
         link,
         publish,

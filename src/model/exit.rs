@@ -42,6 +42,8 @@ pub enum Reason {
     Killed,
     /// Replaced by a newer run.
     Replaced,
+    /// Replaced at a time of `cron_restart`.
+    Cron,
     /// Not ready within `start_timeout`, and killed.
     StartTimeout,
     /// Never ran: see the message.
@@ -60,6 +62,7 @@ impl Reason {
             Reason::StopTimeout => "stop-timeout",
             Reason::Killed => "killed",
             Reason::Replaced => "replaced",
+            Reason::Cron => "cron",
             Reason::StartTimeout => "start-timeout",
             Reason::SpawnFailed => "spawn-failed",
         }

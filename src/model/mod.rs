@@ -16,3 +16,4 @@ pub mod signal;
 pub mod spec;
 pub mod status;
 pub mod time;
+pub mod times;

@@ -119,6 +119,17 @@ pub fn format_span(span: Duration) -> String {
     }
 }
 
+/// One unit, for a glance: `3d`, `12m`, `4s`.
+pub fn rough_span(span: Duration) -> String {
+    let s = span.as_secs();
+    match s {
+        0..60 => format!("{s}s"),
+        60..3600 => format!("{}m", s / 60),
+        3600..172_800 => format!("{}h", s / 3600),
+        _ => format!("{}d", s / 86_400),
+    }
+}
+
 /// CPU time per wall time, in percent of one core: `50%` is half a core, `200%` two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

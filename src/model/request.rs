@@ -14,6 +14,7 @@ pub enum Request {
     /// All or none is taken.
     Deploy {
         specs: Vec<AppSpec>,
+        whom: Whom,
     },
     /// Starts what is down, with the settings it has; rolls what is outdated.
     Start {
@@ -48,6 +49,14 @@ pub enum Request {
     },
     /// Stops everything, keeping what is wanted for the next start of the daemon.
     Shutdown,
+}
+
+/// Which apps of a deployment are started that are down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whom {
+    /// Those that start with their file (`autostart`).
+    OfTheirFile,
+    All,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +119,10 @@ pub enum InstanceResult {
     Started,
     /// It was already as asked.
     Unchanged,
+    /// It is a job, and waits for its time.
+    Scheduled,
+    /// It is known now, and waits for somebody to start it.
+    Registered,
     Replaced,
     Stopped,
     Signalled,

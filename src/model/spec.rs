@@ -11,6 +11,7 @@ use super::listen::Listen;
 use super::quantity::{Bytes, CpuPercent, Surge};
 use super::sandbox::Sandbox;
 use super::signal::Signal;
+use super::times::Times;
 
 /// Everything stead needs to know to run an app. Two equal specs are the same revision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,9 @@ pub struct AppSpec {
     /// Sockets that stead makes and passes, fd 3 and on in this order. No two overlap.
     #[serde(default)]
     pub listen: Vec<Listen>,
+    /// Whether a file that has it starts it.
+    #[serde(default = "yes")]
+    pub autostart: bool,
     pub ready_on: ReadyOn,
     pub start_timeout: Duration,
     pub drain_timeout: Duration,
@@ -55,11 +59,20 @@ pub struct AppSpec {
     pub stop_signal: Signal,
     pub stop_scope: StopScope,
     pub restart: Restart,
+    /// Exit codes that are as good as 0 for `on-failure`, and for every other policy an end.
+    #[serde(default)]
+    pub stop_exit_codes: Vec<u8>,
     /// None: at once, then exponential with jitter.
     pub restart_delay: Option<Duration>,
+    /// The first delay where each is half as long again as the one before. Never set together with `restart_delay`.
+    #[serde(default)]
+    pub exp_backoff_restart_delay: Option<Duration>,
     /// 0: no limit.
     pub max_restarts: u32,
     pub min_uptime: Duration,
+    /// What is done to it by the calendar.
+    #[serde(default)]
+    pub times: Times,
     pub log: LogSettings,
 }
 
@@ -233,6 +246,11 @@ pub enum LogFormat {
 }
 
 impl AppSpec {
+    /// It runs at times, and ends by itself.
+    pub fn is_job(&self) -> bool {
+        !self.times.schedule.is_empty()
+    }
+
     /// Node and Bun speak the IPC channel of `child_process.fork` (NODE_CHANNEL_FD).
     pub fn runs_node(&self) -> bool {
         let program = self.command.program.rsplit('/').next().unwrap_or_default();

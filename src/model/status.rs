@@ -10,7 +10,7 @@ use super::exit::{Exit, LastExit, Reason};
 use super::ids::{Id, InstanceId, ProcId, Revision};
 use super::selector::Generation;
 use super::spec::AppSpec;
-use super::time::Mono;
+use super::time::{Mono, Wall};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -19,7 +19,7 @@ pub enum Status {
     Running,
     Stopping,
     Stopped,
-    /// Down, and coming back after a delay or when there is room.
+    /// Down, and coming back after a delay, at its time, or when there is room.
     Waiting,
     /// Gave up after `max_restarts`; a person must act.
     Errored,
@@ -81,6 +81,8 @@ pub struct AppView {
     pub revision: Revision,
     /// How many instances are wanted: the configured count unless scaled.
     pub instances: u32,
+    /// When it is run or restarted by the calendar.
+    pub next_time: Option<Wall>,
     pub slots: Vec<InstanceView>,
 }
 
@@ -120,6 +122,10 @@ pub struct InstanceStatus {
     pub cgroup: Option<String>,
     pub user: String,
     pub last_exit: Option<ExitStatus>,
+    /// When `schedule` runs it next, or `cron_restart` restarts it: milliseconds since 1970-01-01 UTC.
+    pub next_time: Option<u64>,
+    /// What a waiting instance waits for, in words.
+    pub waits_for: Option<String>,
 }
 
 /// What is measured of each instance for a list: every figure costs a look into the kernel.

@@ -28,6 +28,7 @@ pub mod signal;
 pub mod socket;
 pub mod stream;
 pub mod timer;
+pub mod wall_timer;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz {

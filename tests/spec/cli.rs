@@ -33,6 +33,8 @@ fn running(id: u32, app: &str, slot: u32) -> InstanceStatus {
         cgroup: Some(format!("stead/app-{app}/{slot}@17")),
         user: "www-data".into(),
         last_exit: None,
+        next_time: None,
+        waits_for: None,
     }
 }
 
@@ -253,8 +255,8 @@ fn an_object_of_list_has_the_promised_names() {
     names.sort_unstable();
     assert_eq!(
         names.join(" "),
-        "app cgroup cpu_percent generation id instance last_exit memory_bytes memory_peak_bytes namespace outdated pid \
-         ports ready restarts revision status tasks uptime_ms user"
+        "app cgroup cpu_percent generation id instance last_exit memory_bytes memory_peak_bytes namespace next_time outdated \
+         pid ports ready restarts revision status tasks uptime_ms user waits_for"
     );
     assert_eq!((json["status"].as_str(), json["generation"].as_str()), (Some("running"), Some("running")));
 }

@@ -8,14 +8,18 @@ use proptest::prelude::*;
 use stead::core::{Desired, Effect, Event, Part, Runtime, State, World};
 use stead::model::exit::Exit;
 use stead::model::ids::{InstanceId, JobId, ProcId, Slot};
-use stead::model::request::{Request, ScaleTo};
+use stead::model::request::{Request, ScaleTo, Whom};
 use stead::model::selector::{Generation, Selector};
 use stead::model::signal::Signal;
 use stead::model::spec::{AppSpec, Replace, Restart};
 use stead::model::status::{InstanceView, Snapshot, Status};
 use stead::model::time::{Mono, Now, Wall};
+use stead::model::times::Pattern;
 
 use crate::scenario::{brief, spec};
+
+/// The calendar: each time is a multiple of this.
+const EVERY: u64 = 30_000_000_000;
 
 /// What happens next. Numbers choose among what there is at that moment.
 #[derive(Debug, Clone)]
@@ -49,13 +53,15 @@ enum Op {
     /// The daemon dies between the two writes of the next request.
     DieBetweenWrites,
     Reboot,
+    /// The host's clock is set, by so many seconds.
+    SetClock(i8),
 }
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        3 => (0..3u8, 0..3u8, 1..5u8).prop_map(|(app, variant, instances)| Op::Deploy { app, variant, instances }),
+        4 => (0..5u8, 0..3u8, 1..5u8).prop_map(|(app, variant, instances)| Op::Deploy { app, variant, instances }),
         5 => (any::<u8>(), any::<u8>()).prop_map(|(what, whom)| Op::Ask { what, whom }),
-        1 => (0..3u8, any::<u8>()).prop_map(|(app, to)| Op::Scale { app, to }),
+        1 => (0..5u8, any::<u8>()).prop_map(|(app, to)| Op::Scale { app, to }),
         20 => any::<u8>().prop_map(Op::Deliver),
         8 => any::<u8>().prop_map(Op::Ready),
         3 => (any::<u8>(), any::<u8>()).prop_map(|(whom, code)| Op::Crash { whom, code }),
@@ -65,6 +71,7 @@ fn op() -> impl Strategy<Value = Op> {
         5 => any::<u8>().prop_map(Op::Pass),
         1 => Just(Op::DieBeforeActing),
         1 => Just(Op::DieBetweenWrites),
+        1 => any::<i8>().prop_map(Op::SetClock),
         1 => prop_oneof![9 => Just(Op::DieBeforeActing), 1 => Just(Op::Reboot)],
     ]
 }
@@ -86,9 +93,13 @@ struct Machine {
     /// The runtime of `world` as a daemon keeps it: each part written when it changes.
     kept: Kept,
     now: Mono,
+    /// How far the host's clock is ahead of the time since the start.
+    wall_ahead: u64,
     bodies: BTreeMap<ProcId, Body>,
     /// Answers on their way, in order for each proc.
     answers: BTreeMap<ProcId, VecDeque<Event>>,
+    /// Answers about the calendar.
+    plans: VecDeque<Event>,
     open: BTreeSet<JobId>,
     steps: u32,
     next_job: u64,
@@ -140,11 +151,21 @@ fn loaded(world: &World) -> World {
 }
 
 fn app_spec(app: u8, variant: u8, instances: u8) -> AppSpec {
-    let mut spec = spec(["auto", "fresh", "stale"][app as usize]);
+    let mut spec = spec(["auto", "fresh", "stale", "timed", "job"][app as usize]);
     // The first app changes its mind.
     let by_mood = if variant.is_multiple_of(2) { Replace::Auto } else { Replace::ByPort };
-    spec.replace = [by_mood, Replace::NewFirst, Replace::OldFirst][app as usize];
-    spec.restart = [Restart::Always, Restart::Always, Restart::OnFailure][app as usize];
+    spec.replace = [by_mood, Replace::NewFirst, Replace::OldFirst, Replace::Auto, Replace::Auto][app as usize];
+    spec.restart = match (app, variant) {
+        (4, 0) => Restart::Never,
+        (2 | 4, _) => Restart::OnFailure,
+        _ => Restart::Always,
+    };
+    let times = || vec![Pattern::parse("* * * * * *").unwrap()];
+    match app {
+        3 => spec.times.cron_restart = times(),
+        4 => spec.times.schedule = times(),
+        _ => {}
+    }
     spec.max_restarts = 4;
     spec.cwd = format!("/{variant}");
     spec.instances = u32::from(instances);
@@ -181,8 +202,10 @@ impl Machine {
             twin: World::new(chance),
             kept: Kept::whole(&World::new(chance)),
             now: Mono(1),
+            wall_ahead: 1_000_000_000_000,
             bodies: BTreeMap::new(),
             answers: BTreeMap::new(),
+            plans: VecDeque::new(),
             open: BTreeSet::new(),
             steps: 0,
             next_job: 1,
@@ -195,7 +218,7 @@ impl Machine {
     }
 
     fn time(&self) -> Now {
-        Now { mono: self.now, wall: Wall(self.now.0) }
+        Now { mono: self.now, wall: Wall(self.now.0 + self.wall_ahead) }
     }
 
     fn one_in(&mut self, n: u64) -> bool {
@@ -246,7 +269,9 @@ impl Machine {
         check_every_wait_has_a_deadline(&self.world, &story);
         check_nothing_ready_is_stopped_before_its_replacement_is_ready(&before, &after, &event, &story);
         check_no_newer_proc_is_replaced_by_an_older(&before, &after, &story);
-        check_old_first_apps_never_have_two_procs_in_a_slot(&after, &story);
+        check_old_first_apps_and_jobs_never_have_two_procs_in_a_slot(&after, &story);
+        check_whoever_is_started_is_wanted(&self.world.desired(), &out, &story);
+        check_only_what_is_up_waits_for_times(&self.world, &after, &story);
         check_every_restart_is_counted_by_its_reason(&after, &story);
         self.take_jobs(&out);
         if std::mem::take(&mut self.lose_next) {
@@ -280,6 +305,10 @@ impl Machine {
                 Effect::Kill { proc } => {
                     let exit = Exit::Signal { signal: Signal::KILL, core_dumped: false };
                     self.end(&proc, exit, false);
+                }
+                Effect::NextTime { app, revision, after } => {
+                    let at = Some(Wall((after.0 / EVERY + 1) * EVERY)).filter(|_| !self.one_in(9));
+                    self.plans.push_back(Event::Planned { app, revision, after, at });
                 }
                 Effect::Exit => self.exit(),
                 _ => {}
@@ -324,6 +353,7 @@ impl Machine {
 
     fn boot(&mut self) {
         let (desired, _) = saved(&self.world);
+        self.plans.clear();
         self.world = World::from_desired(desired.clone(), self.chance);
         self.twin = World::from_desired(desired, self.chance);
         self.kept = Kept::whole(&self.world);
@@ -332,6 +362,7 @@ impl Machine {
 
     /// A new daemon takes up what was saved and compares it with what there is.
     fn come_back(&mut self) {
+        self.plans.clear();
         self.world = World::restore(saved(&self.world).0, self.kept.runtime());
         self.twin = loaded(&self.twin);
         self.kept = Kept::whole(&self.world);
@@ -369,7 +400,7 @@ impl Machine {
     fn run(&mut self, op: Op) {
         match op {
             Op::Deploy { app, variant, instances } => {
-                self.ask(Request::Deploy { specs: vec![app_spec(app, variant, instances)] });
+                self.ask(Request::Deploy { specs: vec![app_spec(app, variant, instances)], whom: Whom::OfTheirFile });
             }
             Op::Ask { what, whom } => {
                 let selectors = vec![self.selector(whom, what >= 250)];
@@ -423,6 +454,10 @@ impl Machine {
             Op::Pass(n) => self.pass(Duration::from_millis([0, 10, 200, 1500, 11_000, 40_000][n as usize % 6])),
             Op::DieBeforeActing => self.lose_next = true,
             Op::DieBetweenWrites => self.tear_next = true,
+            Op::SetClock(by) => {
+                self.wall_ahead = self.wall_ahead.saturating_add_signed(i64::from(by) * 100_000_000_000);
+                self.step(Event::ClockSet);
+            }
             Op::Reboot => {
                 self.bodies.values_mut().for_each(|body| *body = Body::Reaped);
                 self.answers.clear();
@@ -439,7 +474,7 @@ impl Machine {
     }
 
     fn selector(&self, whom: u8, of_generation: bool) -> Selector {
-        let text = ["all", "auto", "fresh", "stale", "auto/0", "fresh/1", "stale/0", "/s/"][whom as usize % 8];
+        let text = ["all", "auto", "fresh", "stale", "auto/0", "timed", "job", "/s/"][whom as usize % 8];
         let prefix = ["queue:", "new:", "running:", "old:", "marked:"][whom as usize / 8 % 5];
         let text = if of_generation { format!("{prefix}{text}") } else { text.to_owned() };
         Selector::parse(&text).unwrap()
@@ -452,6 +487,11 @@ impl Machine {
     }
 
     fn deliver(&mut self, n: u8) {
+        if n.is_multiple_of(3)
+            && let Some(event) = self.plans.pop_front()
+        {
+            return self.step(event);
+        }
         let chosen = self.answers.keys().nth(n as usize % self.answers.len().max(1)).cloned();
         let Some(proc) = chosen else { return };
         let Some(event) = self.answers.get_mut(&proc).and_then(VecDeque::pop_front) else { return };
@@ -470,10 +510,13 @@ impl Machine {
 
     fn pass(&mut self, span: Duration) {
         self.now = self.now + span;
-        if self.world.next_deadline().is_some_and(|at| at <= self.now) {
+        let now = self.time();
+        let is_due = |world: &World| {
+            world.next_deadline().is_some_and(|at| at <= now.mono) || world.next_time().is_some_and(|at| at <= now.wall)
+        };
+        if is_due(&self.world) {
             self.step(Event::Deadline);
-            let next = self.world.next_deadline();
-            assert!(next.is_none_or(|at| at > self.now), "a deadline that was met is still due{}", self.story());
+            assert!(!is_due(&self.world), "a deadline that was met is still due{}", self.story());
         }
     }
 
@@ -483,7 +526,7 @@ impl Machine {
         self.calm = true;
         (self.lose_next, self.tear_next) = (false, false);
         for _ in 0..3000 {
-            if !self.answers.is_empty() {
+            if !self.answers.is_empty() || !self.plans.is_empty() {
                 self.deliver(0);
             } else if let Some(proc) = self.booting() {
                 self.step(Event::Ready { proc });
@@ -601,11 +644,31 @@ fn check_every_restart_is_counted_by_its_reason(after: &Snapshot, story: &Story<
     }
 }
 
-fn check_old_first_apps_never_have_two_procs_in_a_slot(after: &Snapshot, story: &Story<'_>) {
-    for view in instances(after).filter(|view| view.instance.app.as_str() == "stale") {
+fn check_old_first_apps_and_jobs_never_have_two_procs_in_a_slot(after: &Snapshot, story: &Story<'_>) {
+    for view in instances(after).filter(|view| matches!(view.instance.app.as_str(), "stale" | "job")) {
         let alive = view.procs.iter().filter(|p| p.generation != Generation::Queue).count();
         assert!(alive <= 1, "{} has {alive} procs{story}", view.instance);
     }
+}
+
+/// What a person has stopped is not started by a crash, a time of the calendar, or anything else but a person.
+fn check_whoever_is_started_is_wanted(desired: &Desired, out: &[Effect], story: &Story<'_>) {
+    for effect in out {
+        let Effect::Spawn { proc, .. } = effect else { continue };
+        let app = &desired.apps[&proc.instance.app];
+        let slot = proc.instance.slot.0;
+        let wanted = !app.deleting && slot < app.count() && !app.down.contains(&slot);
+        assert!(wanted, "{proc} is started, and nobody wants it{story}");
+    }
+}
+
+fn check_only_what_is_up_waits_for_times(world: &World, after: &Snapshot, story: &Story<'_>) {
+    let desired = world.desired();
+    for app in after.apps.iter().filter(|app| app.next_time.is_some()) {
+        assert!(desired.apps[&app.spec.name].is_wanted_up(), "{} is stopped and waits{story}", app.spec.name);
+    }
+    let first = after.apps.iter().filter_map(|app| app.next_time).min();
+    assert_eq!(world.next_time(), first, "a time would be forgotten{story}");
 }
 
 fn check_save_load_continue_equals_continue(
@@ -632,7 +695,8 @@ fn check_settled(machine: &Machine) {
     let story = machine.story();
     assert!(machine.open.is_empty() || machine.open.iter().all(|job| !machine.world.is_open(*job)), "open{story}");
     for view in instances(&machine.world.snapshot()) {
-        let settled = matches!(view.status, Status::Running | Status::Errored | Status::Stopped);
+        let at_rest = view.status == Status::Waiting && view.instance.app.as_str() == "job" && view.procs.is_empty();
+        let settled = at_rest || matches!(view.status, Status::Running | Status::Errored | Status::Stopped);
         assert!(settled, "{} is {} for good{story}", view.instance, view.status);
         assert!(view.procs.len() <= 1, "{} has leftovers{story}", view.instance);
     }
@@ -643,6 +707,11 @@ fn check_at_full_strength_on_the_newest_revision(machine: &Machine) {
     for app in &machine.world.snapshot().apps {
         assert_eq!(app.slots.len(), app.instances as usize, "{}{story}", app.spec.name);
         for view in &app.slots {
+            // Its runs come and go, each with the settings of its time.
+            if app.spec.is_job() {
+                assert!(matches!(view.status, Status::Running | Status::Waiting), "{}{story}", view.instance);
+                continue;
+            }
             assert_eq!(view.status, Status::Running, "{}{story}", view.instance);
             assert!(!view.outdated && view.procs[0].revision == app.revision, "{} is old{story}", view.instance);
         }
@@ -662,6 +731,8 @@ fn play(chance: u64, ops: Vec<Op>) {
     let mut machine = Machine::new(chance);
     machine.run(Op::Deploy { app: 1, variant: 0, instances: 3 });
     machine.run(Op::Deploy { app: 2, variant: 0, instances: 2 });
+    machine.run(Op::Deploy { app: 3, variant: 0, instances: 2 });
+    machine.run(Op::Deploy { app: 4, variant: 1, instances: 1 });
     for op in ops {
         machine.run(op);
     }

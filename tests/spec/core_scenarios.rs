@@ -5,7 +5,7 @@ use std::time::Duration;
 use stead::core::{Event, PlanAction};
 use stead::model::exit::Reason;
 use stead::model::ids::Id;
-use stead::model::request::{InstanceResult, Request, ScaleTo};
+use stead::model::request::{InstanceResult, Request, ScaleTo, Whom};
 use stead::model::selector::Generation;
 use stead::model::signal::Signal;
 use stead::model::spec::{Replace, Restart};
@@ -694,7 +694,7 @@ fn a_selector_that_means_nothing_here_is_refused_and_nothing_is_touched() {
 fn specs_are_deployed_all_or_none() {
     let mut t = Scenario::app("web");
     let specs = vec![spec("a"), spec("b"), spec("a")];
-    t.request(Request::Deploy { specs });
+    t.request(Request::Deploy { specs, whom: Whom::OfTheirFile });
     t.expect(["deny: \"a\" is given twice"]);
     assert!(t.world.snapshot().apps.is_empty());
 }

@@ -646,8 +646,10 @@ fn what_pm2_saved_becomes_the_apps_that_it_was() {
     replace = "by-port"
     restart = "never"
     ready_on = "instant"
+    autostart = false
     stop_signal = "SIGINT"
     stop_scope = "all"
+    cron_restart = "0 3 * * *"
 
     [app.env]
     GATEWAY_PORT = "13998"

@@ -7,7 +7,7 @@ use stead::core::{Effect, Event, World, effect::News};
 use stead::model::exit::Exit;
 use stead::model::ids::{AppName, InstanceId, JobId, ProcId, Run, Slot};
 use stead::model::quantity::{Bytes, Surge};
-use stead::model::request::{InstanceResult, Outcome, Request, ScaleTo};
+use stead::model::request::{InstanceResult, Outcome, Request, ScaleTo, Whom};
 use stead::model::selector::Selector;
 use stead::model::signal::Signal;
 use stead::model::spec::*;
@@ -54,6 +54,7 @@ pub fn spec(name: &str) -> AppSpec {
         share_ports: true,
         balance: Balance::RoundRobin,
         listen: vec![],
+        autostart: true,
         ready_on: ReadyOn::Auto,
         start_timeout: secs(30),
         drain_timeout: secs(10),
@@ -61,9 +62,12 @@ pub fn spec(name: &str) -> AppSpec {
         stop_signal: Signal::TERM,
         stop_scope: StopScope::Main,
         restart: Restart::Always,
+        stop_exit_codes: vec![],
         restart_delay: None,
+        exp_backoff_restart_delay: None,
         max_restarts: 16,
         min_uptime: secs(1),
+        times: Default::default(),
         log: LogSettings {
             format: LogFormat::Cri,
             out_file: None,
@@ -98,6 +102,10 @@ pub struct Scenario {
     news: Vec<String>,
     drains_by_itself: bool,
     spawns_by_itself: bool,
+    /// What the host's clock shows beyond the time since the start.
+    wall_ahead: i64,
+    /// The calendar: each time is a multiple of this.
+    every: Duration,
     saves: usize,
     log: Vec<String>,
 }
@@ -114,6 +122,8 @@ impl Scenario {
             news: vec![],
             drains_by_itself: true,
             spawns_by_itself: true,
+            wall_ahead: 0,
+            every: secs(3600),
             saves: 0,
             log: vec![],
         }
@@ -160,6 +170,11 @@ impl Scenario {
                     answers.push(Event::Spawned { proc: proc.clone(), pid: 1000 + proc.run.0 as i32 });
                 }
                 Effect::Drain { proc } if self.drains_by_itself => answers.push(Event::Drained { proc: proc.clone() }),
+                Effect::NextTime { app, revision, after } => {
+                    let (app, revision, after) = (app.clone(), *revision, *after);
+                    let at = Some(self.time_after(after));
+                    answers.push(Event::Planned { app, revision, after, at });
+                }
                 Effect::SaveDesired => {
                     assert!(!std::mem::replace(&mut saved, true), "saved twice in a step{}", self.story());
                     self.saves += 1;
@@ -188,7 +203,7 @@ impl Scenario {
             Effect::Log { proc, news } => return self.take_news(&proc.to_string(), &news),
             Effect::LogInstance { instance, news } => return self.take_news(&instance.to_string(), &news),
             Effect::Alarm(alarm) => panic!("alarm: {alarm}{}", self.story()),
-            Effect::SaveDesired | Effect::Accepted { .. } | Effect::Progress { .. } => return,
+            Effect::SaveDesired | Effect::NextTime { .. } | Effect::Accepted { .. } | Effect::Progress { .. } => return,
         };
         self.seen.push(text);
     }
@@ -206,7 +221,7 @@ impl Scenario {
 
     pub fn deploy(&mut self) -> JobId {
         let spec = self.spec.clone();
-        self.request(Request::Deploy { specs: vec![spec] })
+        self.request(Request::Deploy { specs: vec![spec], whom: Whom::OfTheirFile })
     }
 
     /// A deployment of the app with one setting changed.
@@ -280,12 +295,35 @@ impl Scenario {
     /// Time passes; every deadline on the way is met on time.
     pub fn after(&mut self, span: Duration) -> &mut Self {
         let end = self.now + span;
-        while let Some(at) = self.world.next_deadline().filter(|at| *at <= end) {
+        while let Some(at) = self.next_due().filter(|at| *at <= end) {
             self.now = self.now.max(at);
             self.event(Event::Deadline);
         }
         self.now = end;
         self
+    }
+
+    fn next_due(&self) -> Option<Mono> {
+        let by_calendar = self.world.next_time().map(|at| Mono(at.0.saturating_add_signed(-self.wall_ahead)));
+        self.world.next_deadline().into_iter().chain(by_calendar).min()
+    }
+
+    /// Somebody sets the host's clock.
+    pub fn clock_set(&mut self, forward: bool, span: Duration) -> &mut Self {
+        let by = span.as_nanos() as i64;
+        self.wall_ahead += if forward { by } else { -by };
+        self.event(Event::ClockSet)
+    }
+
+    /// What the host's clock shows, in seconds since the last time of the calendar.
+    pub fn since_time(&self) -> Duration {
+        Duration::from_nanos(self.time().wall.0 % self.every.as_nanos() as u64)
+    }
+
+    /// Until the next time of the calendar.
+    pub fn next_time(&mut self) -> &mut Self {
+        let span = self.every - self.since_time();
+        self.after(span)
     }
 
     /// The app is deployed, and every instance is ready.
@@ -306,7 +344,35 @@ impl Scenario {
         let runtime = serde_json::to_string(&self.world.runtime()).unwrap();
         let (desired, runtime) = (serde_json::from_str(&desired).unwrap(), serde_json::from_str(&runtime).unwrap());
         self.world = World::restore(desired, runtime);
+        // As the daemon does it: a clock may have been set meanwhile.
+        self.event(Event::ClockSet)
+    }
+
+    /// The daemon dies, and the next one comes after so long.
+    pub fn dies_for(&mut self, span: Duration) -> &mut Self {
+        self.now = self.now + span;
+        self.daemon_dies()
+    }
+
+    /// It dies after it has saved that it asks for times, and before it was told.
+    pub fn dies_with_its_questions(&mut self) -> &mut Self {
+        let mut out = Vec::new();
+        self.world.step(self.time(), Event::ClockSet, &mut out);
+        assert!(out.iter().any(|effect| matches!(effect, Effect::NextTime { .. })), "{}", self.story());
+        let (desired, runtime) = (self.world.desired(), self.world.runtime());
+        self.world = World::restore(desired, runtime);
+        for effect in self.world.outstanding() {
+            if let Effect::NextTime { app, revision, after } = effect {
+                let at = Some(self.time_after(after));
+                self.event(Event::Planned { app, revision, after, at });
+            }
+        }
         self
+    }
+
+    fn time_after(&self, after: Wall) -> Wall {
+        let every = self.every.as_nanos() as u64;
+        Wall((after.0 / every + 1) * every)
     }
 
     /// The machine goes down and comes up: only the disk is left.
@@ -372,7 +438,7 @@ impl Scenario {
     }
 
     pub fn time(&self) -> Now {
-        Now { mono: self.now, wall: Wall(self.now.0) }
+        Now { mono: self.now, wall: Wall(self.now.0.saturating_add_signed(self.wall_ahead)) }
     }
 
     /// What led here, for a failing test.

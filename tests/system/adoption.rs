@@ -12,7 +12,7 @@ use crate::support::{Stead, alive, eventually, free_port, program};
 
 /// `kill -9` for the daemon, and the wait until the next one answers.
 #[track_caller]
-fn replace_daemon(stead: &Stead) -> i32 {
+pub fn replace_daemon(stead: &Stead) -> i32 {
     let before = daemon(stead).expect("a daemon");
     kill(Pid::from_raw(before), Signal::SIGKILL).unwrap();
     let mut now = None;

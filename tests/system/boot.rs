@@ -16,7 +16,7 @@ fn states(stead: &Stead) -> Vec<String> {
 
 /// A start of the daemon without anything being asked of it, as after a boot.
 #[track_caller]
-fn boot(stead: &Stead) {
+pub fn boot(stead: &Stead) {
     stead.run(&["resurrect", "nothing-at-all"]).fails();
 }
 

@@ -27,10 +27,15 @@ pub(super) async fn run(session: &Session, args: &Plan) -> Result {
 }
 
 fn all_started(spec: &AppSpec) -> impl Iterator<Item = PlanLine> {
-    (0..spec.instances).map(|slot| PlanLine {
+    (0..spec.instances).map(move |slot| PlanLine {
         app: spec.name.to_string(),
         instance: Some(format!("{}/{slot}", spec.name)),
-        action: "start".to_owned(),
+        action: match spec {
+            AppSpec { autostart: false, .. } => "register",
+            spec if spec.is_job() => "schedule",
+            _ => "start",
+        }
+        .to_owned(),
         why: "no daemon is running".to_owned(),
     })
 }
