@@ -44,9 +44,11 @@ pub struct InstanceRow {
     cgroup: String,
     user: String,
     last_exit: ExitRow,
-    /// For what comes later.
+    /// For what came later: memory_limit_bytes (t).
     more: Dict,
 }
+
+const LIMIT: &str = "memory_limit_bytes";
 
 /// How the latest run ended.
 #[derive(Debug, Clone, Serialize, Deserialize, Type, zvariant::Value, zvariant::OwnedValue)]
@@ -108,7 +110,7 @@ impl From<InstanceStatus> for InstanceRow {
             cgroup: s.cgroup.unwrap_or_default(),
             user: s.user,
             last_exit: ExitRow::from(s.last_exit),
-            more: Dict::new(),
+            more: s.memory_limit_bytes.map(|bytes| (LIMIT.to_owned(), OwnedValue::from(bytes))).into_iter().collect(),
         }
     }
 }
@@ -140,6 +142,7 @@ impl TryFrom<InstanceRow> for InstanceStatus {
             restarts: row.restarts,
             memory_bytes: u64::try_from(row.memory_bytes).ok(),
             memory_peak_bytes: u64::try_from(row.memory_peak_bytes).ok(),
+            memory_limit_bytes: row.more.get(LIMIT).and_then(|limit| u64::try_from(limit).ok()),
             cpu_percent: Some(row.cpu_percent).filter(|percent| *percent >= 0.0),
             tasks: u64::try_from(row.tasks).ok(),
             ports: row.ports,
@@ -296,6 +299,7 @@ mod tests {
             restarts: 7,
             memory_bytes: None,
             memory_peak_bytes: None,
+            memory_limit_bytes: None,
             cpu_percent: None,
             tasks: None,
             ports: Vec::new(),
@@ -314,6 +318,7 @@ mod tests {
             uptime_ms: Some(0),
             memory_bytes: Some(1 << 40),
             memory_peak_bytes: Some(0),
+            memory_limit_bytes: Some(u64::MAX),
             cpu_percent: Some(0.0),
             tasks: Some(1),
             ports: vec![80, 8080],

@@ -10,7 +10,6 @@ mod clock;
 pub mod commands;
 pub mod exit;
 pub mod flags;
-pub mod human;
 pub mod install;
 pub mod launch;
 pub mod logview;
@@ -26,6 +25,8 @@ pub mod table;
 pub mod talk;
 pub mod target;
 pub mod views;
+
+pub use crate::model::human;
 
 use std::process::ExitCode;
 

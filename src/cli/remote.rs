@@ -57,6 +57,7 @@ fn refuse(verb: &Verb) -> Result {
         Verb::Help(_) => ("help", "it is the same everywhere"),
         Verb::Startup(_) => ("startup", "it installs what was built on the host itself: run it there"),
         Verb::Unstartup(_) => ("unstartup", "it takes back what was installed on the host itself: run it there"),
+        Verb::Monit(_) => ("monit", "it draws on a terminal of the host itself: ssh -t HOST stead monit"),
         Verb::Complete(_) => ("__complete", "it is for the shell here"),
         _ => return Ok(()),
     };

@@ -12,6 +12,7 @@ use crate::model::time::Mono;
 pub fn row(app: &AppView, slot: &InstanceView, now: Mono) -> InstanceStatus {
     let speaker = slot.procs.first();
     let live = speaker.filter(|proc| proc.pid.is_some());
+    let limits = &app.spec.limits;
     InstanceStatus {
         id: slot.id.0,
         app: app.spec.name.to_string(),
@@ -27,6 +28,7 @@ pub fn row(app: &AppView, slot: &InstanceView, now: Mono) -> InstanceStatus {
         restarts: slot.restarts,
         memory_bytes: None,
         memory_peak_bytes: None,
+        memory_limit_bytes: limits.memory_max.or(limits.max_memory_restart).map(|bytes| bytes.0),
         cpu_percent: None,
         tasks: None,
         ports: Vec::new(),

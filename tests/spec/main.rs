@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod core_properties;
 mod core_scenarios;
+mod monit;
 mod packaging;
 mod readme;
 mod scenario;

@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod logging;
 mod metrics;
+mod monit;
 mod passed;
 mod ports;
 mod readiness;

@@ -10,6 +10,7 @@ mod init;
 mod list;
 mod logs;
 mod metrics;
+mod monit;
 mod plan;
 mod save;
 mod scale;
@@ -44,6 +45,7 @@ pub async fn run(session: &Session, verb: Verb) -> Result {
         Verb::Scale(args) => scale::run(session, &args).await,
         Verb::List(args) => list::run(session, &args).await,
         Verb::Show(args) => show::run(session, &args).await,
+        Verb::Monit(args) => monit::run(session, &args).await,
         Verb::Metrics(args) => metrics::run(session, &args).await,
         Verb::Logs(args) => logs::run(session, &args).await,
         Verb::Flush(args) => flush::run(session, &args.selectors).await,

@@ -65,6 +65,14 @@ pub fn moment(ms: u64, zone: &jiff::tz::TimeZone) -> String {
     }
 }
 
+/// The time of day of a moment given in milliseconds since 1970: `12:47:03`.
+pub fn time_of_day(ms: u64, zone: &jiff::tz::TimeZone) -> String {
+    match jiff::Timestamp::from_millisecond(i64::try_from(ms).unwrap_or(i64::MAX)) {
+        Ok(time) => time.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string(),
+        Err(_) => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +104,6 @@ mod tests {
     #[test]
     fn a_moment_is_written_in_the_zone_given() {
         assert_eq!(moment(1_700_000_000_000, &jiff::tz::TimeZone::UTC), "2023-11-14 22:13:20");
+        assert_eq!(time_of_day(1_700_000_000_000, &jiff::tz::TimeZone::UTC), "22:13:20");
     }
 }
