@@ -14,4 +14,5 @@ pub mod logs;
 pub mod metrics;
 pub mod model;
 pub mod sys;
+pub mod tui;
 pub mod web;

@@ -94,10 +94,12 @@ fn page(command: &Command, date: &str) -> String {
     options(&mut page, command);
     if let Some(more) = command.get_after_help() {
         let more = more.to_string();
-        // "Selectors: all, an app (api), …": the word before the colon is the heading.
-        match more.split_once(": ") {
-            Some((title, text)) => page.section(title).text(text),
-            None => page.section("Notes").text(&more),
+        // "Selectors: all, an app (api), …": the word before the colon is the heading; of lines that are a table it stands
+        // alone.
+        match (more.split_once(":\n"), more.split_once(": ")) {
+            (Some((title, table)), _) => page.section(title).verbatim(table),
+            (None, Some((title, text))) => page.section(title).text(text),
+            (None, None) => page.section("Notes").text(&more),
         };
     }
     let more = if command.get_name() == "start" { "stead-app.toml(5), " } else { "" };

@@ -41,7 +41,11 @@ const FILES: [(&str, &str); 5] = [
         "`/var/log/stead`",
         "The logs of apps, a directory for each; `stead.log` in it is the daemon's own where there is no systemd.",
     ),
-    ("`/run/stead`", "The holder's lock, the sockets `private`, for root, and `notify`, for sd_notify(3)."),
+    (
+        "`/run/stead`",
+        "The holder's lock, the sockets `private`, for root, and `notify`, for sd_notify(3); and where stead.toml(5) says \
+         so, `metrics.sock`.",
+    ),
 ];
 
 const GROUP: &str = "\

@@ -45,9 +45,11 @@ pub struct InstanceRow {
     cgroup: String,
     user: String,
     last_exit: ExitRow,
-    /// For what comes later.
+    /// For what came later: memory_limit_bytes (t).
     more: Dict,
 }
+
+const LIMIT: &str = "memory_limit_bytes";
 
 /// How the latest run ended.
 #[derive(Debug, Clone, Serialize, Deserialize, Type, zvariant::Value, zvariant::OwnedValue)]
@@ -95,7 +97,8 @@ impl From<InstanceStatus> for InstanceRow {
         let mut more = Dict::new();
         let next_time = s.next_time.map(|at| ("next_time", OwnedValue::from(at)));
         let waits_for = s.waits_for.map(|what| ("waits_for", text(what)));
-        more.extend([next_time, waits_for].into_iter().flatten().map(|(name, value)| (name.to_owned(), value)));
+        let limit = s.memory_limit_bytes.map(|bytes| (LIMIT, OwnedValue::from(bytes)));
+        more.extend([next_time, waits_for, limit].into_iter().flatten().map(|(name, value)| (name.to_owned(), value)));
         InstanceRow {
             id: s.id,
             app: s.app,
@@ -151,6 +154,7 @@ impl TryFrom<InstanceRow> for InstanceStatus {
             restarts: row.restarts,
             memory_bytes: u64::try_from(row.memory_bytes).ok(),
             memory_peak_bytes: u64::try_from(row.memory_peak_bytes).ok(),
+            memory_limit_bytes: more(LIMIT).and_then(|limit| u64::try_from(limit).ok()),
             cpu_percent: Some(row.cpu_percent).filter(|percent| *percent >= 0.0),
             tasks: u64::try_from(row.tasks).ok(),
             ports: row.ports,
@@ -309,6 +313,7 @@ mod tests {
             restarts: 7,
             memory_bytes: None,
             memory_peak_bytes: None,
+            memory_limit_bytes: None,
             cpu_percent: None,
             tasks: None,
             ports: Vec::new(),
@@ -329,6 +334,7 @@ mod tests {
             uptime_ms: Some(0),
             memory_bytes: Some(1 << 40),
             memory_peak_bytes: Some(0),
+            memory_limit_bytes: Some(u64::MAX),
             cpu_percent: Some(0.0),
             tasks: Some(1),
             ports: vec![80, 8080],

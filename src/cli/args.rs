@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use super::flags::KeyFlags;
 use super::talk::ColorWish;
 use super::target;
+use crate::tui::keys::HELP;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,6 +32,12 @@ Selectors: all, an app (api), an instance (api/2), an id (7), /regex/ on names, 
 
 const APPS: &str = "\
 Selectors of whole apps: all, an app (api), /regex/ on names, @namespace";
+
+/// Of `monit`.
+fn keys() -> String {
+    let width = HELP.iter().map(|(key, _, _)| key.len()).max().unwrap_or(0);
+    HELP.iter().fold("Keys:".to_owned(), |text, (key, what, _)| format!("{text}\n  {key:width$}  {what}"))
+}
 
 #[derive(Debug, Parser)]
 #[command(name = "stead", version, about = "Keeps programs running", after_help = EXAMPLES)]
@@ -87,6 +94,9 @@ pub enum Verb {
     /// What runs as one line of JSON, in the shape of PM2's
     #[command(hide = true)]
     Jlist,
+    /// Watch what runs, live, on a whole screen
+    #[command(after_help = keys(), aliases = ["dashboard", "dash"])]
+    Monit(Monit),
     /// Show figures of all instances, for Prometheus and its like
     ///
     /// What stead serves over HTTP where `metrics_socket` or `metrics_listen` of stead.toml says so.
@@ -232,6 +242,13 @@ pub struct Json {
     /// For programs
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Monit {
+    /// The same as --color never
+    #[arg(long)]
+    pub no_color: bool,
 }
 
 #[derive(Debug, Args)]

@@ -13,7 +13,6 @@ pub mod evaluate;
 pub mod exit;
 pub mod flags;
 pub mod foreign;
-pub mod human;
 pub mod install;
 pub mod launch;
 pub mod logview;
@@ -30,6 +29,8 @@ pub mod table;
 pub mod talk;
 pub mod target;
 pub mod views;
+
+pub use crate::model::human;
 
 use std::process::ExitCode;
 

@@ -85,7 +85,7 @@ const WORDS: &[(&[&str], &str)] = &[
     ),
     (&["prettylist"], "\"stead list --json\", or \"stead jlist\", which has PM2's fields"),
     (&["slist", "sysinfos"], "\"stead doctor\" looks at the host"),
-    (&["monit", "dashboard", "dash", "imonit"], "\"stead list\" shows what runs, \"stead logs -f\" what it says"),
+    (&["imonit"], "\"stead list\" shows what runs, \"stead logs -f\" what it says"),
     (
         &["update", "updatePM2", "deepUpdate"],
         "\"stead upgrade\" replaces stead by the programs on disk, and no app is touched",

@@ -59,6 +59,7 @@ fn refuse(verb: &Verb) -> Result {
         Verb::Unstartup(_) => ("unstartup", "it takes back what was installed on the host itself: run it there"),
         Verb::Import(_) => ("import", "it reads a file here, and writes what you can send: run it without -H"),
         Verb::Child(_) => ("__child", "it is for stead itself"),
+        Verb::Monit(_) => ("monit", "it draws on a terminal of the host itself: ssh -t HOST stead monit"),
         Verb::Complete(_) => ("__complete", "it is for the shell here"),
         _ => return Ok(()),
     };

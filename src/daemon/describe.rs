@@ -15,6 +15,7 @@ use crate::model::time::{Now, Wall};
 pub fn row(app: &AppView, slot: &InstanceView, now: Now) -> InstanceStatus {
     let speaker = slot.procs.first();
     let live = speaker.filter(|proc| proc.pid.is_some());
+    let limits = &app.spec.limits;
     InstanceStatus {
         id: slot.id.0,
         app: app.spec.name.to_string(),
@@ -30,6 +31,7 @@ pub fn row(app: &AppView, slot: &InstanceView, now: Now) -> InstanceStatus {
         restarts: slot.restarts,
         memory_bytes: None,
         memory_peak_bytes: None,
+        memory_limit_bytes: limits.memory_max.or(limits.max_memory_restart).map(|bytes| bytes.0),
         cpu_percent: None,
         tasks: None,
         ports: Vec::new(),

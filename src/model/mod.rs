@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod exit;
+pub mod human;
 pub mod ids;
 pub mod listen;
 pub mod logframe;

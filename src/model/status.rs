@@ -36,6 +36,11 @@ impl Status {
             Status::Errored => "errored",
         }
     }
+
+    /// It needs a person.
+    pub fn is_trouble(self) -> bool {
+        self == Status::Errored
+    }
 }
 
 impl fmt::Display for Status {
@@ -113,6 +118,8 @@ pub struct InstanceStatus {
     pub restarts: u64,
     pub memory_bytes: Option<u64>,
     pub memory_peak_bytes: Option<u64>,
+    /// What it may have: `memory_max`, else `max_memory_restart`.
+    pub memory_limit_bytes: Option<u64>,
     /// Of one core, since the last sample at least 500 ms old, else since the start.
     pub cpu_percent: Option<f64>,
     pub tasks: Option<u64>,

@@ -27,6 +27,7 @@ fn running(id: u32, app: &str, slot: u32) -> InstanceStatus {
         restarts: 0,
         memory_bytes: Some(64 << 20),
         memory_peak_bytes: Some(80 << 20),
+        memory_limit_bytes: None,
         cpu_percent: Some(12.5),
         tasks: Some(11),
         ports: vec![8080, 8081, 8082],
@@ -255,8 +256,8 @@ fn an_object_of_list_has_the_promised_names() {
     names.sort_unstable();
     assert_eq!(
         names.join(" "),
-        "app cgroup cpu_percent generation id instance last_exit memory_bytes memory_peak_bytes namespace next_time outdated \
-         pid ports ready restarts revision status tasks uptime_ms user waits_for"
+        "app cgroup cpu_percent generation id instance last_exit memory_bytes memory_limit_bytes memory_peak_bytes namespace \
+         next_time outdated pid ports ready restarts revision status tasks uptime_ms user waits_for"
     );
     assert_eq!((json["status"].as_str(), json["generation"].as_str()), (Some("running"), Some("running")));
 }
@@ -333,6 +334,7 @@ fn help_fits_a_screen() {
       pid        Print process ids, one a line
       id         Print ids, one a line
       env        Print the environment that a running instance was started with
+      monit      Watch what runs, live, on a whole screen
       metrics    Show figures of all instances, for Prometheus and its like
       logs       Show what apps write
       flush      Empty log files

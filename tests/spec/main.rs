@@ -10,6 +10,7 @@ mod core_rules;
 mod core_scenarios;
 mod core_times;
 mod ecosystem;
+mod monit;
 mod packaging;
 mod readme;
 mod scenario;

@@ -16,6 +16,7 @@ mod limits;
 mod load;
 mod logging;
 mod metrics;
+mod monit;
 mod passed;
 mod pidfiles;
 mod ports;

@@ -13,6 +13,7 @@ mod init;
 mod list;
 mod logs;
 mod metrics;
+mod monit;
 mod numbers;
 mod plan;
 mod save;
@@ -52,6 +53,7 @@ pub async fn run(session: &Session, verb: Verb) -> Result {
         Verb::Env(args) => env::run(session, &args.selector).await,
         Verb::Jlist => numbers::jlist(session).await,
         Verb::Show(args) => show::run(session, &args).await,
+        Verb::Monit(args) => monit::run(session, &args).await,
         Verb::Metrics(args) => metrics::run(session, &args).await,
         Verb::Logs(args) => logs::run(session, &args).await,
         Verb::Flush(args) => flush::run(session, &args.selectors).await,

@@ -19,6 +19,17 @@ pub fn span(span: Duration) -> String {
     }
 }
 
+/// One unit, for a column: `3d`, `12m`, `4s`.
+pub fn span_short(span: Duration) -> String {
+    let s = span.as_secs();
+    match s {
+        0..60 => format!("{s}s"),
+        60..3600 => format!("{}m", s / 60),
+        3600..172_800 => format!("{}h", s / 3600),
+        _ => format!("{}d", s / 86_400),
+    }
+}
+
 /// `0.0%`, `12.5%`, `230%`.
 pub fn percent(percent: f64) -> String {
     if percent < 99.95 { format!("{percent:.1}%") } else { format!("{percent:.0}%") }
@@ -54,6 +65,14 @@ pub fn moment(ms: u64, zone: &jiff::tz::TimeZone) -> String {
     }
 }
 
+/// The time of day of a moment given in milliseconds since 1970: `12:47:03`.
+pub fn time_of_day(ms: u64, zone: &jiff::tz::TimeZone) -> String {
+    match jiff::Timestamp::from_millisecond(i64::try_from(ms).unwrap_or(i64::MAX)) {
+        Ok(time) => time.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string(),
+        Err(_) => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +104,6 @@ mod tests {
     #[test]
     fn a_moment_is_written_in_the_zone_given() {
         assert_eq!(moment(1_700_000_000_000, &jiff::tz::TimeZone::UTC), "2023-11-14 22:13:20");
+        assert_eq!(time_of_day(1_700_000_000_000, &jiff::tz::TimeZone::UTC), "22:13:20");
     }
 }
