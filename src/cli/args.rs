@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::flags::KeyFlags;
 use super::talk::ColorWish;
+use super::target;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,6 +88,8 @@ pub enum Verb {
     Plan(Plan),
     /// Write a stead.toml to begin with
     Init,
+    /// Show a config of PM2 or FinalPM, or what PM2 runs, as a stead.toml
+    Import(Import),
     /// Look for what is wrong with this host
     Doctor(Json),
     /// Keep under a name what runs now and how; a boot needs no save
@@ -111,6 +114,9 @@ pub enum Verb {
     Unstartup(DryRun),
     /// Explain a command, or the exit codes
     Help(Help),
+    /// Run a program of whoever typed the command, as them
+    #[command(name = "__child", hide = true)]
+    Child(Child),
     /// What a shell offers for completion
     #[command(name = "__complete", hide = true)]
     Complete(Complete),
@@ -118,8 +124,8 @@ pub enum Verb {
 
 #[derive(Debug, Args)]
 pub struct Start {
-    /// A .toml file (- is standard input), a script, a program, a quoted command line, or selectors of known apps; without
-    /// it, stead.toml here or above
+    /// A config file (stead.toml, ecosystem.config.js, process-config.js; - is standard input), a script, a program, a quoted
+    /// command line, or selectors of known apps; without it, the config here or above
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
     /// Arguments for the app, after --
@@ -128,6 +134,9 @@ pub struct Start {
     /// Set a variable, or select a profile of the file
     #[arg(long, value_name = "K=V|PROFILE")]
     pub env: Vec<String>,
+    /// Of the file, only these apps
+    #[arg(long, value_name = "APP,...", value_delimiter = ',')]
+    pub only: Vec<String>,
     /// Give the app your environment, or these variables of it
     #[arg(long, value_name = "NAMES", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     pub inherit_env: Option<Vec<String>>,
@@ -140,7 +149,7 @@ pub struct Start {
 
 #[derive(Debug, Args)]
 pub struct Selected {
-    #[arg(required = true, value_name = "SELECTOR")]
+    #[arg(required = true, value_name = "SELECTOR", value_parser = target::selector)]
     pub selectors: Vec<String>,
 }
 
@@ -153,7 +162,7 @@ pub struct Named {
 
 #[derive(Debug, Args)]
 pub struct MaybeSelected {
-    #[arg(value_name = "SELECTOR")]
+    #[arg(value_name = "SELECTOR", value_parser = target::selector)]
     pub selectors: Vec<String>,
 }
 
@@ -162,12 +171,13 @@ pub struct SendSignal {
     /// SIGHUP, hup, 1
     #[arg(value_name = "SIGNAL")]
     pub signal: String,
-    #[arg(required = true, value_name = "SELECTOR")]
+    #[arg(required = true, value_name = "SELECTOR", value_parser = target::selector)]
     pub selectors: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct Scale {
+    #[arg(value_parser = target::selector)]
     pub app: String,
     /// A number, or how many more (+2) or fewer (-1); without it, as configured
     #[arg(value_name = "N|+N|-N", allow_hyphen_values = true, default_value = "", hide_default_value = true)]
@@ -177,7 +187,7 @@ pub struct Scale {
 #[derive(Debug, Args)]
 pub struct List {
     /// Only these
-    #[arg(value_name = "SELECTOR")]
+    #[arg(value_name = "SELECTOR", value_parser = target::selector)]
     pub selectors: Vec<String>,
     #[command(flatten)]
     pub json: Json,
@@ -185,7 +195,7 @@ pub struct List {
 
 #[derive(Debug, Args)]
 pub struct Show {
-    #[arg(required = true, value_name = "SELECTOR")]
+    #[arg(required = true, value_name = "SELECTOR", value_parser = target::selector)]
     pub selectors: Vec<String>,
     #[command(flatten)]
     pub json: Json,
@@ -201,7 +211,7 @@ pub struct Json {
 #[derive(Debug, Args)]
 pub struct Logs {
     /// Only these
-    #[arg(value_name = "SELECTOR")]
+    #[arg(value_name = "SELECTOR", value_parser = target::selector)]
     pub selectors: Vec<String>,
     /// How many past lines
     #[arg(short = 'n', long, value_name = "N", default_value_t = 15)]
@@ -231,19 +241,45 @@ pub struct Logs {
 
 #[derive(Debug, Args)]
 pub struct Check {
-    /// - is standard input; without it, stead.toml here or above
+    /// - is standard input; without it, the config here or above
     pub file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub struct Plan {
-    /// - is standard input; without it, stead.toml here or above
+    /// - is standard input; without it, the config here or above
     pub file: Option<PathBuf>,
     /// Select a profile of the file
     #[arg(long, value_name = "PROFILE")]
     pub env: Vec<String>,
+    /// Of the file, only these apps
+    #[arg(long, value_name = "APP,...", value_delimiter = ',')]
+    pub only: Vec<String>,
     #[command(flatten)]
     pub json: Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// An ecosystem.config.js, process-config.js or the like, or pm2: what PM2 has saved (pm2 save). Without it, the one here
+    /// or above
+    pub file: Option<PathBuf>,
+    /// Select an environment of the file, for what depends on it
+    #[arg(long, value_name = "NAME")]
+    pub env: Vec<String>,
+    /// Of the file, only these apps
+    #[arg(long, value_name = "APP,...", value_delimiter = ',')]
+    pub only: Vec<String>,
+}
+
+/// What the CLI starts of a person's, through itself.
+#[derive(Debug, Args)]
+pub struct Child {
+    /// Becomes them first
+    #[arg(long)]
+    pub user: Option<String>,
+    #[arg(last = true, required = true)]
+    pub command: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,21 @@ use crate::config::source::{FILE_MAX, Source};
 /// What is looked for when no file is named.
 pub const DEFAULT_NAME: &str = "stead.toml";
 
+/// What PM2 and FinalPM look for, and what PM2's users call it besides.
+pub const FOREIGN_NAMES: [&str; 11] = [
+    "ecosystem.config.js",
+    "ecosystem.config.cjs",
+    "ecosystem.config.mjs",
+    "ecosystem.config.json",
+    "ecosystem.json",
+    "ecosystem.yml",
+    "ecosystem.yaml",
+    "ecosystem.config.yml",
+    "ecosystem.config.yaml",
+    "process-config.js",
+    "process-config.json",
+];
+
 /// The name of a file that is standard input. Relative paths in it are taken from the current directory.
 pub const STDIN: &str = "-";
 
@@ -64,12 +79,27 @@ fn kind(metadata: &Metadata) -> &'static str {
     }
 }
 
-/// `stead.toml` in a directory or in the nearest one above it. Files that belong to neither root nor the person who
-/// asks are not taken unasked: whoever may write to /tmp would otherwise choose what root starts there.
-/// `verb` is what the file is for.
+/// The config in a directory or in the nearest one above it: `stead.toml`, else one of PM2 or FinalPM. Files that belong
+/// to neither root nor the person who asks are not taken unasked: whoever may write to /tmp would otherwise choose what
+/// root starts there. `verb` is what the file is for.
 pub fn find(directory: &Path, trusted_uids: &[u32], verb: &str) -> Result<PathBuf> {
     for directory in directory.ancestors() {
-        let path = directory.join(DEFAULT_NAME);
+        // What is imported may be on its way into the other: stead import > stead.toml.
+        let own = (verb != "import").then(|| directory.join(DEFAULT_NAME)).into_iter();
+        let foreign = FOREIGN_NAMES.iter().map(|name| directory.join(name));
+        // What a person has imported stands beside what it came from.
+        let (own, foreign): (Vec<PathBuf>, Vec<PathBuf>) =
+            (own.filter(|path| path.exists()).collect(), foreign.filter(|path| path.exists()).collect());
+        let path = match (own.into_iter().next(), foreign.as_slice()) {
+            (Some(path), _) => path,
+            (None, []) => continue,
+            (None, [path]) => path.clone(),
+            (None, [first, second, ..]) => {
+                let text =
+                    format!("{} and {} stand side by side: name the one to {verb}", first.display(), second.display());
+                return Err(Failure::usage(text));
+            }
+        };
         let Ok(metadata) = std::fs::metadata(&path) else { continue };
         if !trusted_uids.contains(&metadata.uid()) {
             let path = path.display();
@@ -82,7 +112,8 @@ pub fn find(directory: &Path, trusted_uids: &[u32], verb: &str) -> Result<PathBu
     }
     let what = if verb == "start" { "a script, a program or a file" } else { "a file" };
     Err(Failure::usage(format!(
-        "nothing to {verb}: no {DEFAULT_NAME} in {} or above. Name {what}, or write one with \"stead init\"",
+        "nothing to {verb}: no {DEFAULT_NAME} in {} or above, nor a config of PM2 or FinalPM. Name {what}, or write one with \
+         \"stead init\"",
         directory.display()
     )))
 }

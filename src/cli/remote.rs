@@ -57,6 +57,8 @@ fn refuse(verb: &Verb) -> Result {
         Verb::Help(_) => ("help", "it is the same everywhere"),
         Verb::Startup(_) => ("startup", "it installs what was built on the host itself: run it there"),
         Verb::Unstartup(_) => ("unstartup", "it takes back what was installed on the host itself: run it there"),
+        Verb::Import(_) => ("import", "it reads a file here, and writes what you can send: run it without -H"),
+        Verb::Child(_) => ("__child", "it is for stead itself"),
         Verb::Complete(_) => ("__complete", "it is for the shell here"),
         _ => return Ok(()),
     };
@@ -80,12 +82,20 @@ fn config(session: &Session, verb: &Verb) -> Result<Option<Config>> {
     };
     if words.is_empty() {
         let path = commands::file_or_default(session, None, name)?;
+        if !is_sent(&path.display().to_string()) {
+            return Err(Failure::usage(format!(
+                "{} is evaluated where it stands, and -H sends TOML only: write one with \"stead import\"",
+                path.display()
+            )));
+        }
         return Ok(Some(Config { word: None, text: read::source(&path)?.text().into() }));
     }
     // What is not here is the other host's: a path there, an app, a program.
     let here = |word: &&String| *word == STDIN || Path::new(word.as_str()).is_file();
-    let (configs, others): (Vec<&String>, Vec<&String>) =
-        words.iter().filter(here).partition(|word| name != "start" || target::is_config(word));
+    let (configs, others): (Vec<&String>, Vec<&String>) = words
+        .iter()
+        .filter(here)
+        .partition(|word| is_sent(word) || (name != "start" && target::format(word).is_none()));
     if let Some(script) = others.iter().find(|word| !word.starts_with('/')) {
         return Err(Failure::usage(format!(
             "{script} is a file of this host, and -H starts what is on another: give the whole path that it has there, or \
@@ -97,6 +107,11 @@ fn config(session: &Session, verb: &Verb) -> Result<Option<Config>> {
         [word] => Ok(Some(Config { word: Some((*word).clone()), text: read::source(Path::new(word))?.text().into() })),
         _ => Err(Failure::usage("-H sends one config file at a time: run it once for each")),
     }
+}
+
+/// What apps of another host can be described in: a config of PM2 or FinalPM would be evaluated here, and not there.
+fn is_sent(word: &str) -> bool {
+    matches!(target::format(word), Some(target::Format::Toml | target::Format::Stdin))
 }
 
 /// What the shell of the other host is given: the command as typed, without `-H`, and with a config that was sent.

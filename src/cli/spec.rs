@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 use super::caller::{Caller, login_path};
 use super::exit::{Failure, Result};
 use super::flags::KeyFlags;
+use super::foreign::{self, Foreign, Inherit, Read};
 use super::person::{self, Person};
 use super::read;
 use super::session::Session;
+use crate::config::ecosystem::legal_name;
 use crate::config::fields::RESERVED;
 use crate::config::host::{self, Host, Missing, Named};
 use crate::config::raw::{RawApp, Value};
 use crate::config::resolve::{Authority, Context};
-use crate::config::{Errors, parse_toml, to_raw};
+use crate::config::source::Source;
+use crate::config::{Errors, File, parse_toml, to_raw};
 use crate::model::listen::Listen;
 use crate::model::spec::{AppSpec, Identity};
 
@@ -54,6 +57,10 @@ pub struct Additions<'a> {
     /// None: nothing is inherited. Empty: everything.
     pub inherit: Option<&'a [String]>,
     pub args: &'a [String],
+    /// `--only`: these apps of a file. Empty: all.
+    pub only: &'a [String],
+    /// They are to be started, and what PM2 makes for them is to be made.
+    pub starts: bool,
 }
 
 impl Additions<'_> {
@@ -62,6 +69,20 @@ impl Additions<'_> {
             && self.env.variables.is_empty()
             && self.inherit.is_none()
             && self.args.is_empty()
+    }
+
+    /// Applies to each app of a file what can be for several.
+    fn apply_to<'r>(&self, apps: impl ExactSizeIterator<Item = &'r mut RawApp>, path: &Path) -> Result {
+        let named = self.keys.is_some_and(|keys| keys.values.iter().any(|(key, _)| key == "name"));
+        if apps.len() > 1 && (named || !self.args.is_empty()) {
+            let what = if named { "--name" } else { "arguments after --" };
+            return Err(Failure::usage(format!(
+                "{what} cannot be for all {} apps of {}: write it in the file",
+                apps.len(),
+                path.display()
+            )));
+        }
+        apps.into_iter().try_for_each(|app| self.apply(app))
     }
 
     fn apply(&self, app: &mut RawApp) -> Result {
@@ -131,7 +152,7 @@ impl<'a> Machine<'a> {
     /// A program by its bare name: in the caller's PATH, then, under sudo, in that of the person's login shell, since
     /// sudo has put its own in place of it. What the app's user may not execute, as node in root's home, is passed over;
     /// where there is nothing else it is taken all the same, for the error that says so.
-    fn program_for(&self, name: &str, user: Option<&Person>) -> Option<String> {
+    pub(super) fn program_for(&self, name: &str, user: Option<&Person>) -> Option<String> {
         let may = |file: &str| user.is_none_or(|user| user.may_execute(Path::new(file)));
         if let Some(found) = search(&self.path, name).find(|file| may(file)) {
             return Some(found);
@@ -149,6 +170,21 @@ impl<'a> Machine<'a> {
             notes.push(note);
         }
         Some(found)
+    }
+
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        self.caller
+    }
+
+    /// The PATH of the person's login shell, if it had to be asked for: then ours is not theirs.
+    pub fn login_path(&self) -> Option<&str> {
+        self.login.get()?.as_deref()
+    }
+
+    /// Something the person should know when all is read.
+    pub fn note(&self, note: String) {
+        self.notes.borrow_mut().push(note);
     }
 
     /// Says what was noted, once.
@@ -176,9 +212,29 @@ impl<'a> Machine<'a> {
         }))
     }
 
-    /// Every app of a file, with what flags add to each.
+    /// The apps of a file, with what flags add to each.
     pub fn file(&self, path: &Path, additions: &Additions<'_>) -> Result<Vec<AppSpec>> {
-        let source = read::source(path)?;
+        let profile = additions.env.profile.as_deref();
+        match foreign::read(self, path, profile, Inherit::Environment)? {
+            Read::Toml(source) => {
+                let name = source.name.clone();
+                let specs = self.toml(source, path, additions)?;
+                let names: Vec<_> = specs.iter().map(|spec| vec![spec.name.to_string()]).collect();
+                only(specs, names.iter().map(Vec::as_slice), additions.only, &name)
+            }
+            Read::Foreign(mut file) => {
+                additions.apply_to(file.imported.apps.iter_mut().map(|app| &mut app.raw), path)?;
+                let specs = self.foreign_with(&file, additions)?;
+                let specs = only(specs, file.names(), additions.only, &file.name)?;
+                if additions.starts {
+                    foreign::make_log_directories(&file, &specs)?;
+                }
+                Ok(specs)
+            }
+        }
+    }
+
+    fn toml(&self, source: Source, path: &Path, additions: &Additions<'_>) -> Result<Vec<AppSpec>> {
         let base = absolute_parent(path)?;
         let profile = additions.env.profile.as_deref();
         let specs = if additions.is_empty() {
@@ -186,21 +242,25 @@ impl<'a> Machine<'a> {
             self.resolving(&base, profile, |context| host::load(source, context, self))?
         } else {
             let mut file = parse_toml(source).map_err(|errors| read::config(&errors))?;
-            let named = additions.keys.is_some_and(|keys| keys.values.iter().any(|(key, _)| key == "name"));
-            if file.apps.len() > 1 && (named || !additions.args.is_empty()) {
-                let what = if named { "--name" } else { "arguments after --" };
-                return Err(Failure::usage(format!(
-                    "{what} cannot be for all {} apps of {}: write it in the file",
-                    file.apps.len(),
-                    path.display()
-                )));
-            }
-            for app in &mut file.apps {
-                additions.apply(app)?;
-            }
+            additions.apply_to(file.apps.iter_mut(), path)?;
             self.resolving(&base, profile, |context| host::resolve_file(&file, context, self))?
         };
         specs.map_err(|errors| read::config(&with_flags(errors, additions)))
+    }
+
+    /// The apps of a file of PM2 or FinalPM as they stand there.
+    pub fn foreign(&self, file: &Foreign, profile: Option<&str>) -> Result<Vec<AppSpec>> {
+        let env = EnvFlags { profile: profile.map(str::to_owned), ..EnvFlags::default() };
+        self.foreign_with(file, &Additions { env, ..Additions::default() })
+    }
+
+    fn foreign_with(&self, file: &Foreign, additions: &Additions<'_>) -> Result<Vec<AppSpec>> {
+        let apps = file.imported.apps.iter().map(|app| app.raw.clone()).collect();
+        let parsed = File { source: Source::new(file.name.clone(), ""), apps };
+        let profile = additions.env.profile.as_deref();
+        let host = Foreigners(self);
+        let specs = self.resolving(&file.base, profile, |context| host::resolve_file(&parsed, context, &host))?;
+        specs.map_err(|errors| read::config(&file.imported.in_its_words(with_flags(errors, additions), &file.name)))
     }
 
     /// One app from a script, a program or a command line.
@@ -217,6 +277,24 @@ impl<'a> Machine<'a> {
         let spec = self.resolving(&directory, None, |context| host::resolve(&app, context, self))?;
         spec.map_err(|errors| read::config(&with_flags(errors, additions)))
     }
+}
+
+/// Those of a file's apps that `--only` names, each known by one or more names.
+pub fn only<'n, T>(
+    apps: Vec<T>,
+    names: impl Iterator<Item = &'n [String]> + Clone,
+    only: &[String],
+    file: &str,
+) -> Result<Vec<T>> {
+    let only: Vec<&str> = only.iter().flat_map(|names| names.split_whitespace()).collect();
+    // A name with a space in it was split, too, as PM2 does.
+    let is = |names: &[String], wanted: &str| names.iter().any(|name| name == wanted || legal_name(name) == wanted);
+    if let Some(unknown) = only.iter().find(|wanted| !names.clone().any(|names| is(names, wanted))) {
+        let known: Vec<&str> = names.filter_map(|names| names.first()).map(String::as_str).collect();
+        return Err(Failure::usage(format!("--only {unknown}: no such app in {file}, which has {}", known.join(", "))));
+    }
+    let wanted = |names: &[String]| only.is_empty() || only.iter().any(|wanted| is(names, wanted));
+    Ok(apps.into_iter().zip(names).filter_map(|(app, names)| wanted(names).then_some(app)).collect())
 }
 
 /// The first port that anybody may bind (ip(7)); 1024 before Linux 4.11.
@@ -306,6 +384,19 @@ impl Host for Machine<'_> {
             }
         }
         missing
+    }
+}
+
+/// The machine, as PM2's apps see it: directories for their logs are made when they start.
+struct Foreigners<'a>(&'a Machine<'a>);
+
+impl Host for Foreigners<'_> {
+    fn program(&self, name: &str, identity: &Identity) -> Option<String> {
+        Host::program(self.0, name, identity)
+    }
+
+    fn missing(&self, named: &Named<'_>) -> Vec<Missing> {
+        self.0.missing(&Named { out_file: None, error_file: None, ..*named })
     }
 }
 

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use super::read::STDIN;
+use crate::config::ecosystem::legal_name;
 use crate::model::selector::{Selector, Target as Pointed};
 
 /// What there is, as far as a target can be about it.
@@ -21,12 +22,27 @@ pub trait Look {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A TOML file.
+    /// A config file, by its `Format`.
     Config(PathBuf),
     /// Instances the daemon knows.
     Known(String),
     /// `run` of a new app: a script, a program or a command line.
     Run(String),
+}
+
+/// What a config file is written in, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Toml,
+    /// Standard input: TOML, or PM2's JSON.
+    Stdin,
+    /// JavaScript of PM2's users.
+    Pm2,
+    /// JavaScript of FinalPM's.
+    FinalPm,
+    /// Of PM2's users, or of FinalPM's.
+    Json,
+    Yaml,
 }
 
 /// Why a target is none.
@@ -50,6 +66,15 @@ pub fn needs_apps(text: &str, is_file: bool) -> bool {
     !is_config(text) && !script && !is_command_line(text) && !text.starts_with(['.', '~'])
 }
 
+/// A selector as it is, or the name that PM2's `My App` and `@acme/web` have here.
+pub fn selector(text: &str) -> Result<String, std::convert::Infallible> {
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || " ._-".contains(c));
+    let scoped =
+        text.strip_prefix('@').and_then(|text| text.split_once('/')).is_some_and(|(a, b)| plain(a) && plain(b));
+    let spaced = plain(text) && text.trim().contains(' ');
+    Ok(if scoped || spaced { legal_name(text) } else { text.to_owned() })
+}
+
 /// Tells what a target is.
 pub fn classify(text: &str, look: &dyn Look) -> Result<Target, Wrong> {
     if text.is_empty() {
@@ -60,10 +85,6 @@ pub fn classify(text: &str, look: &dyn Look) -> Result<Target, Wrong> {
     }
     if is_config(text) {
         return Ok(Target::Config(text.into()));
-    }
-    if let Some(what) = foreign_config(text) {
-        let mend = "which this version does not read: write a stead.toml (\"stead init\")";
-        return Err(Wrong::NoFile(format!("{text} is {what}, {mend}")));
     }
     if look.is_file(text) && (text.contains('/') || text.contains('.') || is_command_line(text)) {
         return match known_instance(text, look) {
@@ -145,25 +166,31 @@ fn extension(text: &str) -> Option<&str> {
     name.rsplit_once('.').map(|(_, extension)| extension).filter(|_| !is_command_line(text))
 }
 
-/// A TOML file, or `-`: one that is read from standard input.
+/// A file that describes apps, or `-`: one that is read from standard input.
 pub fn is_config(text: &str) -> bool {
-    text == STDIN || extension(text) == Some("toml")
+    format(text).is_some()
+}
+
+/// What a config is written in. None: by its name it is none.
+pub fn format(text: &str) -> Option<Format> {
+    if text == STDIN {
+        return Some(Format::Stdin);
+    }
+    let name = text.rsplit('/').next().unwrap_or(text);
+    let stem = name.split('.').next().unwrap_or(name);
+    match extension(text)? {
+        "toml" => Some(Format::Toml),
+        "json" | "json5" => Some(Format::Json),
+        "yaml" | "yml" => Some(Format::Yaml),
+        "js" | "cjs" | "mjs" if stem == "process-config" => Some(Format::FinalPm),
+        // PM2 wants the `.config`, and runs an ecosystem without it as a program.
+        "js" | "cjs" | "mjs" if stem == "ecosystem" || name.contains(".config.") => Some(Format::Pm2),
+        _ => None,
+    }
 }
 
 fn has_script_extension(text: &str) -> bool {
     extension(text).is_some_and(|extension| SCRIPTS.contains(&extension))
-}
-
-/// PM2's and FinalPM's files would otherwise be run as programs.
-fn foreign_config(text: &str) -> Option<&'static str> {
-    let name = text.rsplit('/').next().unwrap_or(text);
-    let stem = name.split('.').next().unwrap_or(name);
-    match extension(text)? {
-        "js" | "cjs" | "mjs" if name.contains(".config.") && !is_command_line(text) => Some("a config of PM2"),
-        "json" | "js" if stem == "process-config" => Some("a config of FinalPM"),
-        "json" | "json5" | "yaml" | "yml" => Some("a config of PM2"),
-        _ => None,
-    }
 }
 
 /// White space, or what only a shell understands.
@@ -262,10 +289,42 @@ mod tests {
     }
 
     #[test]
-    fn a_config_of_another_process_manager_is_not_run_as_a_program() {
-        for text in ["ecosystem.config.js", "srv/ecosystem.config.cjs", "process.json", "pm2.yaml", "process-config.js"]
-        {
-            assert!(wrong(text).contains("does not read"), "{text}");
+    fn a_name_of_pm2s_goes_on_selecting_its_app() {
+        let cases = [
+            ("My App", "My-App"),
+            ("@acme/web", "acme-web"),
+            ("@shop", "@shop"),
+            ("api/2", "api/2"),
+            ("old:api", "old:api"),
+            ("/a b/", "/a b/"),
+            ("ok/x", "ok/x"),
+            ("a!", "a!"),
+            ("a; b", "a; b"),
+        ];
+        for (text, selected) in cases {
+            assert_eq!(selector(text).as_deref(), Ok(selected));
+        }
+    }
+
+    #[test]
+    fn a_config_of_another_process_manager_is_one() {
+        let cases = [
+            ("ecosystem.config.js", Format::Pm2),
+            ("srv/ecosystem.config.cjs", Format::Pm2),
+            ("ecosystem.dev.js", Format::Pm2),
+            ("my-app.config.mjs", Format::Pm2),
+            ("process.json", Format::Json),
+            ("package.json", Format::Json),
+            ("pm2.yaml", Format::Yaml),
+            ("process-config.js", Format::FinalPm),
+            ("process-config.json", Format::Json),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(format(text), Some(expected), "{text}");
+            assert_eq!(classify(text, &Host), Ok(Target::Config(text.into())), "{text}");
+        }
+        for text in ["app.js", "config.js", "process-config.py", "node x.config.js", "toml"] {
+            assert_eq!(format(text), None, "{text}");
         }
     }
 

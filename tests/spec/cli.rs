@@ -334,6 +334,7 @@ fn help_fits_a_screen() {
       check      Check a config file
       plan       Show what starting a config file would do
       init       Write a stead.toml to begin with
+      import     Show a config of PM2 or FinalPM, or what PM2 runs, as a stead.toml
       doctor     Look for what is wrong with this host
       save       Keep under a name what runs now and how; a boot needs no save [alias: dump]
       resurrect  Bring up again what was up when it was saved
@@ -372,12 +373,14 @@ fn the_short_help_of_start_has_the_common_settings() {
     Usage: stead start [OPTIONS] [TARGET]... [-- <ARGS>...]
 
     Arguments:
-      [TARGET]...  A .toml file (- is standard input), a script, a program, a quoted command line, or
-                   selectors of known apps; without it, stead.toml here or above
+      [TARGET]...  A config file (stead.toml, ecosystem.config.js, process-config.js; - is standard
+                   input), a script, a program, a quoted command line, or selectors of known apps;
+                   without it, the config here or above
       [ARGS]...    Arguments for the app, after --
 
     Options:
           --env <K=V|PROFILE>      Set a variable, or select a profile of the file
+          --only <APP,...>         Of the file, only these apps
           --inherit-env[=<NAMES>]  Give the app your environment, or these variables of it
           --no-autorestart         The same as --restart never
       -h, --help                   Print help (see more with '--help')

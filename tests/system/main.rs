@@ -6,6 +6,7 @@ mod bad_input;
 mod boot;
 mod bus;
 mod draining;
+mod ecosystem;
 mod faults;
 mod fd_store;
 

@@ -2,10 +2,12 @@
 
 mod act;
 mod check;
+mod child;
 mod complete;
 mod doctor;
 mod flush;
 mod help;
+mod import;
 mod init;
 mod list;
 mod logs;
@@ -48,6 +50,7 @@ pub async fn run(session: &Session, verb: Verb) -> Result {
         Verb::Check(args) => check::run(session, args.file.as_deref()),
         Verb::Plan(args) => plan::run(session, &args).await,
         Verb::Init => init::run(session),
+        Verb::Import(args) => import::run(session, &args),
         Verb::Doctor(args) => doctor::run(session, args.json).await,
         Verb::Save(args) => save::save(session, &args.name).await,
         Verb::Resurrect(args) => save::resurrect(session, &args.name).await,
@@ -56,6 +59,7 @@ pub async fn run(session: &Session, verb: Verb) -> Result {
         Verb::Startup(args) => startup::startup(session, args.dry_run),
         Verb::Unstartup(args) => startup::unstartup(session, args.dry_run),
         Verb::Help(args) => help::run(args.topic.as_deref()),
+        Verb::Child(args) => child::run(&args),
         Verb::Complete(args) => complete::run(session, args.what).await,
     }
 }

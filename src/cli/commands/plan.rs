@@ -11,7 +11,7 @@ use crate::model::spec::AppSpec;
 
 pub(super) async fn run(session: &Session, args: &Plan) -> Result {
     let path = check::file_or_default(session, args.file.as_deref(), "plan")?;
-    let additions = Additions { env: EnvFlags::parse(&args.env)?, ..Additions::default() };
+    let additions = Additions { env: EnvFlags::parse(&args.env)?, only: &args.only, ..Additions::default() };
     let machine = Machine::new(&session.caller);
     let specs = machine.file(&path, &additions)?;
     machine.say_notes(session);

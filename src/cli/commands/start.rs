@@ -22,7 +22,14 @@ pub(super) async fn run(session: &Session, args: &Start) -> Result {
     if args.no_autorestart {
         keys.values.push(("restart".to_owned(), Value::from("never")));
     }
-    let additions = Additions { keys: Some(&keys), env, inherit: args.inherit_env.as_deref(), args: &args.args };
+    let additions = Additions {
+        keys: Some(&keys),
+        env,
+        inherit: args.inherit_env.as_deref(),
+        args: &args.args,
+        only: &args.only,
+        starts: true,
+    };
     let machine = Machine::new(&session.caller);
     let (mut client, targets) = classify(session, &machine, &args.targets).await?;
     let specs = match wanted(targets)? {
@@ -41,6 +48,9 @@ pub(super) async fn run(session: &Session, args: &Start) -> Result {
             specs
         }
         Wanted::Run(run) => {
+            if !args.only.is_empty() {
+                return Err(Failure::usage("--only chooses among the apps of a config file, and this is none"));
+            }
             let spec = machine.target(&run, &additions)?;
             if !keys.values.iter().any(|(key, _)| key == "name") {
                 client = refuse_takeover(session, client, &spec).await?;
@@ -140,6 +150,7 @@ fn refuse_additions(additions: &Additions<'_>, selectors: &[String]) -> Result {
         (!additions.env.variables.is_empty() || additions.env.profile.is_some(), "--env"),
         (additions.inherit.is_some(), "--inherit-env"),
         (!additions.args.is_empty(), "--"),
+        (!additions.only.is_empty(), "--only"),
     ];
     let flags: Vec<String> =
         keys.chain(others.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.to_owned())).collect();
