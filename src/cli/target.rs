@@ -68,9 +68,11 @@ pub fn needs_apps(text: &str, is_file: bool) -> bool {
 
 /// A selector as it is, or the name that PM2's `My App` and `@acme/web` have here.
 pub fn selector(text: &str) -> Result<String, std::convert::Infallible> {
-    let scoped = text.starts_with('@') && text.contains('/');
-    let theirs = (scoped || text.trim().contains(' ')) && !text.starts_with('/') && Selector::parse(text).is_err();
-    Ok(if theirs { legal_name(text) } else { text.to_owned() })
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || " ._-".contains(c));
+    let scoped =
+        text.strip_prefix('@').and_then(|text| text.split_once('/')).is_some_and(|(a, b)| plain(a) && plain(b));
+    let spaced = plain(text) && text.trim().contains(' ');
+    Ok(if scoped || spaced { legal_name(text) } else { text.to_owned() })
 }
 
 /// Tells what a target is.
@@ -297,6 +299,7 @@ mod tests {
             ("/a b/", "/a b/"),
             ("ok/x", "ok/x"),
             ("a!", "a!"),
+            ("a; b", "a; b"),
         ];
         for (text, selected) in cases {
             assert_eq!(selector(text).as_deref(), Ok(selected));
