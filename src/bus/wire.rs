@@ -334,7 +334,7 @@ mod tests {
             uptime_ms: Some(0),
             memory_bytes: Some(1 << 40),
             memory_peak_bytes: Some(0),
-            memory_limit_bytes: Some(u64::MAX),
+            memory_limit_bytes: Some(1 << 41),
             cpu_percent: Some(0.0),
             tasks: Some(1),
             ports: vec![80, 8080],
