@@ -9,7 +9,6 @@ mod draining;
 mod ecosystem;
 mod faults;
 mod fd_store;
-
 mod holder;
 mod kept_alive;
 mod limits;
