@@ -464,12 +464,12 @@ fn node_and_python_serve_with_everything_switched_on() {
     let file = stead.file(
         "web.toml",
         &format!(
-            "[[app]]\nname = \"node\"\nrun = {:?}\nargs = [\"{node}\"]\nuser = \"nobody\"\ninstances = 2\n{ALL}\
+            "[[app]]\nname = \"node\"\nrun = {:?}\nargs = [\"{node}\"]\nuser = \"nobody\"\ninstances = 2\nready_on = \"listen\"\n{ALL}\
              out_file = {:?}\nenv = {{ PORT = {node} }}\n\
              [[app]]\nname = \"message\"\nrun = {:?}\nready_on = \"message\"\nuser = \"nobody\"\n{ALL}\
              [[app]]\nname = \"notify\"\nrun = [{:?}]\nready_on = \"notify\"\nuser = \"nobody\"\n{ALL}\
              [[app]]\nname = \"python\"\nrun = {:?}\nargs = [\"{python}\"]\ninterpreter = \"/usr/bin/python3\"\n\
-             user = \"nobody\"\ninstances = 2\n{ALL}env = {{ PORT = {python} }}\n",
+             user = \"nobody\"\ninstances = 2\nready_on = \"listen\"\n{ALL}env = {{ PORT = {python} }}\n",
             here(app("web.js")),
             logs.join("out.log"),
             here(app("message-ready.js")),
