@@ -36,7 +36,7 @@ impl Endpoint {
         }
         let (made, handle) = (Arc::clone(&endpoint.made), handle.clone());
         // Its own from the beginning: to look up a group may take its time, and what others send keeps nobody waiting.
-        let thread = std::thread::Builder::new().name("metrics".to_owned()).stack_size(256 << 10);
+        let thread = std::thread::Builder::new().name("metrics".to_owned()).stack_size(512 << 10);
         thread.spawn(move || serve(path, address, &made, handle))?;
         Ok(endpoint)
     }
