@@ -85,7 +85,7 @@ const WORDS: &[(&[&str], &str)] = &[
     ),
     (&["prettylist"], "\"stead list --json\", or \"stead jlist\", which has PM2's fields"),
     (&["slist", "sysinfos"], "\"stead doctor\" looks at the host"),
-    (&["imonit"], "\"stead list\" shows what runs, \"stead logs -f\" what it says"),
+    (&["imonit"], "\"stead monit\" shows what runs, live"),
     (
         &["update", "updatePM2", "deepUpdate"],
         "\"stead upgrade\" replaces stead by the programs on disk, and no app is touched",
@@ -122,7 +122,7 @@ const WORDS: &[(&[&str], &str)] = &[
     (
         &["link", "unlink", "plus", "register", "login", "logout", "open", "monitor", "unmonitor"],
         "stead reports to no cloud; \
-      \"stead list --json\" has all figures for a monitoring of your own",
+      \"stead metrics\" has all figures for a monitoring of your own",
     ),
     (&["install-otel", "uninstall-otel"], "tracing is the app's own: give it its variables with `env`"),
     (&["profile:mem", "profile:cpu"], "it profiles PM2 itself; stead can be looked at with perf as any program"),
